@@ -1,0 +1,41 @@
+# Swift is the one prerequisite; `make demo` and `make test` install the rest from Debian.
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+.PHONY: all demo test bench lint install dist clean
+
+all:
+	Scripts/deps build
+	Scripts/build debug
+
+demo:
+	Scripts/deps build stage run
+	Scripts/build debug
+	Scripts/stage .build/stage debug
+	Demo/run .build/stage
+
+test:
+	Scripts/deps build stage run test
+	Scripts/test
+
+bench:
+	Scripts/deps build stage run
+	Scripts/build release
+	Scripts/stage .build/stage-release release
+	/usr/bin/python3 Benchmarks/bench.py .build/stage-release
+
+lint:
+	Scripts/lint
+
+install:
+	Scripts/deps build stage
+	Scripts/build release
+	Scripts/stage "$(DESTDIR)$(PREFIX)" release
+
+dist:
+	Scripts/deps build stage
+	Scripts/build release
+	Scripts/dist
+
+clean:
+	rm -rf .build dist
