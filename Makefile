@@ -36,6 +36,7 @@ dist:
 	Scripts/deps build stage
 	Scripts/build release
 	Scripts/dist
+	Scripts/dist-test
 
 clean:
 	rm -rf .build dist
