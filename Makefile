@@ -33,7 +33,7 @@ install:
 	Scripts/stage "$(DESTDIR)$(PREFIX)" release
 
 dist:
-	Scripts/deps build stage
+	Scripts/deps build stage dist
 	Scripts/build release
 	Scripts/dist
 	Scripts/dist-test
