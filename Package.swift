@@ -1,0 +1,56 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// CI sets FERRY_WARNINGS=error; a developer's half-finished change still builds.
+let strict: [SwiftSetting] =
+  Context.environment["FERRY_WARNINGS"] == "error" ? [.unsafeFlags(["-warnings-as-errors"])] : []
+
+/// A plugin is one folder below Plugins and one dynamic library.
+func plugin(_ name: String, folder: String, dependencies: [Target.Dependency]) -> (Product, Target) {
+  let target = "\(folder)Plugin"
+  return (
+    .library(name: "ferry-plugin-\(name)", type: .dynamic, targets: [target]),
+    .target(
+      name: target, dependencies: dependencies, path: "Plugins/\(folder)", exclude: ["README.md"], publicHeadersPath: ".",
+      swiftSettings: strict)
+  )
+}
+
+let example = plugin("example", folder: "Example", dependencies: ["CFerry"])
+let rsync = plugin("rsync", folder: "Rsync", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"])
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: strict)
+}
+
+let package = Package(
+  name: "ferry",
+  products: [
+    .library(name: "Ferry", targets: ["Ferry"]),
+    .library(name: "FerryPluginKit", targets: ["FerryPluginKit"]),
+    .executable(name: "ferry", targets: ["FerryCommand"]),
+    example.0, rsync.0,
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+  ],
+  targets: [
+    .target(name: "CFerry", path: "include", publicHeadersPath: "."),
+    .target(name: "CLinux"),
+    .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .target(name: "FerrySystem", dependencies: ["CLinux"], swiftSettings: strict),
+    .target(name: "FerryTree", dependencies: ["FerrySystem", "CLinux", "CXXHash", "CCrypto"], swiftSettings: strict),
+    .target(name: "FerryPluginKit", dependencies: ["CFerry", "FerrySystem"], swiftSettings: strict),
+    .target(
+      name: "Ferry",
+      dependencies: ["CFerry", "CLinux", "CYAML", "CCrypto", "FerrySystem", .product(name: "GRDB", package: "GRDB.swift")],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "FerryCommand",
+      dependencies: ["Ferry", .product(name: "ArgumentParser", package: "swift-argument-parser")], swiftSettings: strict),
+    example.1, rsync.1,
+  ]
+)

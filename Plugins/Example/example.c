@@ -1,0 +1,1 @@
+int ferry_example_placeholder;

@@ -1,0 +1,4 @@
+/// The calls of the plugin ABI that do something, by the names of their members in `ferry_provider`.
+public enum ProviderCall: String, Sendable, Codable, CaseIterable {
+  case check, prepare, transfer, receive, freeze, thaw, digest, activate, deactivate, discard, release, retire
+}

@@ -1,0 +1,5 @@
+import Ferry
+
+@main struct Main {
+  static func main() { print("ferry \(ferryVersion)") }
+}
