@@ -1,0 +1,159 @@
+#!/usr/bin/python3
+"""Measures a staged release build: bench.py STAGE [--rounds N] [--files N] [--json FILE]
+
+Medians of five, all in one run on one machine. What is compared is measured in turns, so that a machine that gets
+slower in between does not favour one side. The aims are printed beside the numbers; a missed aim does not fail the
+run, since a shared machine's clock proves nothing; a wrong result does.
+"""
+import argparse
+import filecmp
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent / ".build" / "bench"
+
+
+class Bench:
+    def __init__(self, ferry, rounds):
+        self.ferry, self.rounds = ferry, rounds
+        self.rows = []
+        self.turn = 0
+
+    def fresh(self):
+        """An empty folder of its own for each run: nothing is found from the run before."""
+        self.turn += 1
+        folder = ROOT / f"run-{self.turn}"
+        folder.mkdir()
+        return folder
+
+    def row(self, what, seconds, aim=None, beside=None):
+        """`beside` is (name, seconds) of what it is compared with; `aim` is in seconds."""
+        self.rows.append({
+            "what": what, "seconds": round(seconds, 4), "aim": aim and round(aim, 4), "met": seconds <= aim if aim else None,
+            "beside": beside[0] if beside else None, "beside_seconds": round(beside[1], 4) if beside else None,
+            "ratio": round(seconds / beside[1], 2) if beside else None,
+        })
+
+    def run(self, folder, state):
+        """Writes a manifest, runs it, answers the seconds."""
+        manifest = folder / "bench.yaml"
+        manifest.write_text(
+            "ferry: 1\nname: bench\nmode: copy\n"
+            f"source:      {{ node: local, name: a, home: {folder}/a }}\n"
+            f"destination: {{ node: local, name: b, home: {folder}/b }}\n"
+            f"state:\n{state}")
+        return timed([self.ferry, "run", manifest], FERRY_HOME=str(folder / "controller"))
+
+    def help(self):
+        seconds = median(lambda: timed([self.ferry, "--help"]), self.rounds, warm=True)
+        self.row("ferry --help", seconds, 0.030)
+
+    def example(self, items, aim=None, one=None):
+        """Runs the teaching plugin; `one` is what a run with one item took, to compare with."""
+
+        def once():
+            folder = self.fresh()
+            state = ""
+            for number in range(items):
+                source, target = folder / f"{number}.from", folder / f"{number}.to"
+                source.write_bytes(random.randbytes(1000))
+                state += f"  - name: file-{number}\n    provider: example-file\n"
+                state += f"    from: {{ file: {source} }}\n    to: {{ file: {target} }}\n"
+            seconds = self.run(folder, state)
+            for number in range(items):
+                if not filecmp.cmp(folder / f"{number}.from", folder / f"{number}.to", shallow=False):
+                    sys.exit(f"bench: {folder}/{number}.to differs")
+            shutil.rmtree(folder)
+            return seconds
+
+        seconds = median(once, self.rounds, warm=True)
+        beside = (f"{items} × 1 item", items * one) if one else None
+        self.row(f"run, example-file, {items} item{'s' if items > 1 else ''}", seconds, aim, beside)
+        return seconds
+
+    def rsync(self, files):
+        source = ROOT / "tree"
+        for number in range(files):
+            folder = source / f"{number % 200:03}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{number:06}").write_bytes(random.randbytes(random.randint(100, 8000)))
+
+        def plain():
+            folder = self.fresh()
+            seconds = timed(["rsync", "-aHAXS", f"{source}/", f"{folder}/to/"])
+            shutil.rmtree(folder)
+            return seconds
+
+        def ferried():
+            folder = self.fresh()
+            seconds = self.run(
+                folder, f"  - name: tree\n    provider: rsync\n    from: {{ path: {source} }}\n    to: {{ path: {folder}/to }}\n")
+            there = sum(len(names) for _, _, names in os.walk(folder / "to"))
+            if there != files:
+                sys.exit(f"bench: {there} of {files} files at {folder}/to")
+            shutil.rmtree(folder)
+            return seconds
+
+        plain()  # the page cache is warm for both from here on
+        pairs = [(ferried(), plain()) for _ in range(self.rounds)]
+        ours, theirs = (statistics.median(column) for column in zip(*pairs))
+        self.row(f"run, rsync, {files:,} files", ours, 1.15 * theirs + 0.5, ("rsync -aHAXS", theirs))
+
+    def table(self):
+        print(f"{'':34}{'median':>10}{'aim':>10}{'':4}{'beside':<16}{'median':>10}{'ratio':>8}")
+        for row in self.rows:
+            beside = ""
+            if row["beside"]:
+                beside = f"{row['beside']:<16}{row['beside_seconds']:>8.3f} s{row['ratio']:>8.2f}"
+            aim = f"{row['aim']:>8.3f} s {'ok' if row['met'] else '--':<3}" if row["aim"] else " " * 14
+            print(f"{row['what']:<34}{row['seconds']:>8.3f} s{aim}{beside}".rstrip())
+
+
+def timed(command, **environment):
+    begin = time.perf_counter()
+    done = subprocess.run(
+        list(map(str, command)), env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    seconds = time.perf_counter() - begin
+    if done.returncode:
+        sys.exit(f"{done.stdout}\nbench: exit code {done.returncode}: {' '.join(map(str, command))}")
+    return seconds
+
+
+def median(measure, rounds, warm=False):
+    if warm:
+        measure()
+    return statistics.median(measure() for _ in range(rounds))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--files", type=int, default=20000)
+    parser.add_argument("--json")
+    options = parser.parse_args()
+
+    shutil.rmtree(ROOT, ignore_errors=True)
+    ROOT.mkdir(parents=True)
+    bench = Bench(options.stage.absolute() / "bin" / "ferry", options.rounds)
+    try:
+        bench.help()
+        one = bench.example(1, aim=0.3)
+        bench.example(50, one=one)
+        bench.rsync(options.files)
+    finally:
+        shutil.rmtree(ROOT, ignore_errors=True)
+    bench.table()
+    if options.json:
+        Path(options.json).write_text(json.dumps(bench.rows, indent=2) + "\n")
+
+
+main()
