@@ -52,5 +52,8 @@ let package = Package(
       name: "FerryCommand",
       dependencies: ["Ferry", .product(name: "ArgumentParser", package: "swift-argument-parser")], swiftSettings: strict),
     example.1, rsync.1,
+    .target(name: "TestSupport", dependencies: ["FerrySystem"], path: "Tests/TestSupport", swiftSettings: strict),
+    tests("ABITests", ["Ferry", "CFerry", "FerrySystem", "TestSupport"]),
+    tests("PluginKitTests", ["FerryPluginKit", "TestSupport"]),
   ]
 )

@@ -65,7 +65,8 @@ _Static_assert(offsetof(ferry_item, side) == 4, "ferry_item.side moved");
 _Static_assert(offsetof(ferry_item, run) == 8, "ferry_item.run moved");
 _Static_assert(offsetof(ferry_item, name) == 16, "ferry_item.name moved");
 _Static_assert(offsetof(ferry_item, config) == 24, "ferry_item.config moved");
-_Static_assert(sizeof(ferry_item) == 32, "ferry_item changed size");
+_Static_assert(offsetof(ferry_item, provider) == 32, "ferry_item.provider moved");
+_Static_assert(sizeof(ferry_item) == 40, "ferry_item changed size");
 
 _Static_assert(offsetof(ferry_args, struct_size) == 0, "ferry_args.struct_size moved");
 _Static_assert(offsetof(ferry_args, flags) == 4, "ferry_args.flags moved");

@@ -156,6 +156,7 @@ typedef struct ferry_item {
   const char *run;      /* the run's id */
   const char *name;     /* the item's name in the manifest */
   const char *config;   /* JSON object: the item's keys, with `from` at the source and `to` at the destination under "endpoint" */
+  const char *provider; /* the id that the manifest chose: for a create() that serves several providers */
 } ferry_item;
 
 /* What every call gets. */
@@ -166,7 +167,8 @@ typedef struct ferry_args {
   uint32_t channel_count;
   const int32_t *channels;  /* connected stream sockets to the other end, the host's: do not close them (shutdown is fine). A child may
                              * get one as stdin or stdout. End of file never means success: the ends compare their results */
-  const char *json;         /* JSON object, see the call's comment; "{}" if it says nothing */
+  const char *json;         /* JSON object: "offer" (what the destination's prepare replied) in every call that follows prepare, and what
+                             * the call's comment names */
 } ferry_args;
 
 /* All calls have one shape. self is what create() gave. [main] */
@@ -189,7 +191,7 @@ typedef struct ferry_provider {
    * (source), "room" in bytes for it (destination), "versions" {tool: version}. [main] */
   ferry_call check;
   /* Destination: create what receives, idempotently, and reply with the offer: "target" "private"|"in-place" (required), and any
-   * keys of the provider's own. Source: args.json is {"offer": …}; start trackers and holds. Undone by discard. [main] */
+   * keys of the provider's own. Source: args.json has the "offer"; start trackers and holds. Undone by discard. [main] */
   ferry_call prepare;
   /* transfer-state, source: one pass into the channels. Result: "bytes" of content sent, "entries" looked at, "changed" entries sent,
    * "vanished" (hot passes only), "unread" [path] (hot passes only; in the final pass it is an error). [main] */
@@ -202,8 +204,8 @@ typedef struct ferry_provider {
   /* Source: undo freeze. Must work in a fresh process, twice, and without a freeze. NULL: nothing to do. [main] */
   ferry_call thaw;
   /* Both sides: what the state is, in a canonical form that both ends compute alike. args.json: "algorithm" "xxh3-128"|"sha256",
-   * "offer", "target" "staged"|"active" (destination), and sometimes "listing": a file to write, one "digest<TAB>path" line an
-   * entry, sorted by path. Result: "root" hex (required), "entries" and "bytes" (required). [main] */
+   * "target" "staged"|"active" (destination), and sometimes "listing": a file to write, one "digest<TAB>path" line an entry,
+   * sorted by path. Result: "root" hex (required), "entries" and "bytes" (required). [main] */
   ferry_call digest;
   /* Destination: give what was received its real name. Idempotent. [main] */
   ferry_call activate;

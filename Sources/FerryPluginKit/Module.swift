@@ -1,0 +1,157 @@
+import Glibc
+
+/// Makes the module that a plugin exports; a plugin's whole export is
+///
+///     private let module = exportModule(name: "Example", version: "1.0", vendor: "Me", providers: [MyProvider.self])
+///     @c(ferry_module_v1) public func ferryModule() -> UnsafePointer<ferry_module>? { module.pointer }
+///
+/// The tables live as long as the process, as the ABI demands.
+public func exportModule(name: String, version: String, vendor: String, providers: [any StateProvider.Type]) -> ExportedModule {
+  let tables = providers.map { UnsafePointer(forever($0.table)) as UnsafePointer<ferry_provider>? }
+  let list = UnsafeMutablePointer<UnsafePointer<ferry_provider>?>.allocate(capacity: max(1, tables.count))
+  list.initialize(from: tables, count: tables.count)
+  var module = ferry_module()
+  module.struct_size = UInt32(MemoryLayout<ferry_module>.size)
+  module.abi_minor = FERRY_ABI_MINOR
+  module.name = forever(text: name)
+  module.version = forever(text: version)
+  module.vendor = forever(text: vendor)
+  module.provider_count = UInt32(tables.count)
+  module.providers = UnsafePointer(list)
+  exported.withLock { exported in for type in providers { exported[type.id] = type } }
+  return ExportedModule(pointer: UnsafePointer(forever(module)))
+}
+
+/// A module in the form that C reads.
+public struct ExportedModule: @unchecked Sendable {
+  /// What `ferry_module_v1` returns.
+  public let pointer: UnsafePointer<ferry_module>
+}
+
+/// A C function cannot carry a Swift type, so `create` finds it by the provider's id. One plugin per process: no two can meet here.
+private let exported = Lock<[String: any StateProvider.Type]>([:])
+
+private func forever<Value>(_ value: Value) -> UnsafeMutablePointer<Value> {
+  let memory = UnsafeMutablePointer<Value>.allocate(capacity: 1)
+  memory.initialize(to: value)
+  return memory
+}
+
+private func forever(text: String) -> UnsafePointer<CChar>? { strdup(text).map { UnsafePointer($0) } }
+
+extension StateProvider {
+  fileprivate static var table: ferry_provider {
+    var table = ferry_provider()
+    table.struct_size = UInt32(MemoryLayout<ferry_provider>.size)
+    table.id = forever(text: id)
+    table.summary = forever(text: summary)
+    table.schema = forever(text: schema)
+    table.create = { host, item, result in
+      guard let host, let item, let result else { return ErrorClass.internal.status }
+      do {
+        result.pointee = Unmanaged.passRetained(try Instance(host: host, item: item.pointee)).toOpaque()
+        return 0
+      } catch {
+        let failure = FerryError.wrap(error)
+        host.pointee.fail(host, failure.message, failure.hint)
+        return failure.class.status
+      }
+    }
+    table.destroy = { pointer in if let pointer { Unmanaged<Instance>.fromOpaque(pointer).release() } }
+    table.check = { pointer, args in Instance.call(pointer, args) { try JSONValue(encoding: $0.provider.check()) } }
+    table.prepare = { pointer, args in
+      Instance.call(pointer, args) { call in
+        if call.context.side == .destination { return try call.provider.prepare().json }
+        try call.provider.prepare(for: Offer(json: call.arguments["offer"] ?? .null))
+        return [:]
+      }
+    }
+    table.transfer = { pointer, args in Instance.call(pointer, args) { try JSONValue(encoding: $0.provider.transfer($0.pass())) } }
+    table.receive = { pointer, args in Instance.call(pointer, args) { try JSONValue(encoding: $0.provider.receive($0.pass())) } }
+    table.freeze = { pointer, args in Instance.perform(pointer, args) { try $0.freeze() } }
+    table.thaw = { pointer, args in Instance.perform(pointer, args) { try $0.thaw() } }
+    table.digest = { pointer, args in Instance.call(pointer, args) { try JSONValue(encoding: $0.provider.digest($0.digestRequest())) } }
+    table.activate = { pointer, args in Instance.perform(pointer, args) { try $0.activate() } }
+    table.deactivate = { pointer, args in Instance.perform(pointer, args) { try $0.deactivate() } }
+    table.discard = { pointer, args in Instance.perform(pointer, args) { try $0.discard() } }
+    table.release = { pointer, args in Instance.perform(pointer, args) { try $0.release() } }
+    table.retire = { pointer, args in Instance.perform(pointer, args) { try $0.retire() } }
+    table.cancel = { pointer in if let pointer { Unmanaged<Instance>.fromOpaque(pointer).takeUnretainedValue().cancel() } }
+    return table
+  }
+}
+
+/// What `self` points at on the other side of the line.
+private final class Instance: @unchecked Sendable {
+  let context: ProviderContext
+  let provider: any StateProvider
+
+  init(host: UnsafePointer<ferry_host>, item: ferry_item) throws {
+    let id = String(cString: item.provider)
+    guard let type = exported.withLock({ $0[id] }) else { throw FerryError(.internal, "this plugin has no provider '\(id)'") }
+    context = try ProviderContext(host: host, item: item)
+    provider = try type.init(context)
+  }
+
+  func cancel() {
+    context.cancellation.cancel()
+    provider.cancel()
+  }
+
+  struct Call {
+    let provider: any StateProvider
+    let context: ProviderContext
+    let args: ferry_args
+    let arguments: JSONValue
+
+    private func has(_ flag: some BinaryInteger) -> Bool { args.flags & UInt32(flag) != 0 }
+    private func offer() throws -> Offer? { try arguments["offer"].map { try Offer(json: $0) } }
+
+    func pass() throws -> Pass {
+      Pass(
+        number: Int(args.pass), isFirst: has(FERRY_FIRST_PASS), isFinal: has(FERRY_FINAL_PASS),
+        channels: Array(UnsafeBufferPointer(start: args.channels, count: Int(args.channel_count))), offer: try offer())
+    }
+
+    func digestRequest() throws -> DigestRequest {
+      let algorithm = arguments["algorithm"]?.string ?? DigestRequest.Algorithm.xxh3.rawValue
+      guard let known = DigestRequest.Algorithm(rawValue: algorithm) else {
+        throw FerryError(.unsupported, "digest algorithm '\(algorithm)' is unknown")
+      }
+      return DigestRequest(
+        algorithm: known, target: arguments["target"]?.string.flatMap(DigestRequest.Target.init) ?? .staged,
+        isFull: has(FERRY_FULL_DIGEST), listing: arguments["listing"]?.string, offer: try offer())
+    }
+  }
+
+  static func call(
+    _ pointer: UnsafeMutableRawPointer?, _ args: UnsafePointer<ferry_args>?, _ body: (Call) throws -> JSONValue
+  ) -> ferry_status {
+    guard let pointer, let args else { return ErrorClass.internal.status }
+    let instance = Unmanaged<Instance>.fromOpaque(pointer).takeUnretainedValue()
+    instance.context.startCall()
+    do {
+      let known = UInt32(FERRY_FIRST_PASS) | UInt32(FERRY_FINAL_PASS) | UInt32(FERRY_FULL_DIGEST)
+      guard args.pointee.flags & ~known == 0 else {
+        throw FerryError(.unsupported, "the call has flags that this plugin does not know: \(args.pointee.flags & ~known)")
+      }
+      let arguments = try JSONValue(parsing: String(cString: args.pointee.json))
+      instance.context.reply(
+        try body(Call(provider: instance.provider, context: instance.context, args: args.pointee, arguments: arguments)))
+      return 0
+    } catch {
+      let failure = FerryError.wrap(error)
+      instance.context.fail(failure)
+      return failure.class.status
+    }
+  }
+
+  static func perform(
+    _ pointer: UnsafeMutableRawPointer?, _ args: UnsafePointer<ferry_args>?, _ body: (any StateProvider) throws -> Void
+  ) -> ferry_status {
+    call(pointer, args) {
+      try body($0.provider)
+      return [:]
+    }
+  }
+}

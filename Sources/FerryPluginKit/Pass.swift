@@ -1,0 +1,31 @@
+/// One pass of `transfer` and `receive`: the two halves get the same number, flags and channels.
+public struct Pass: Sendable {
+  /// Counts from 0 over the whole run, resumed or not.
+  public var number: Int
+  /// Nothing was moved by this run before.
+  public var isFirst: Bool
+  /// Nobody writes: be strict, and leave the destination exactly equal.
+  public var isFinal: Bool
+  /// Connected stream sockets to the other end. They are the host's: do not close them; shutdown is fine. Blocking, and the end of one
+  /// never means success: the ends compare their results.
+  public var channels: [Int32]
+  /// What the destination offered in `prepare`.
+  public var offer: Offer?
+
+  /// A pass.
+  public init(number: Int, isFirst: Bool, isFinal: Bool, channels: [Int32], offer: Offer? = nil) {
+    self.number = number
+    self.isFirst = isFirst
+    self.isFinal = isFinal
+    self.channels = channels
+    self.offer = offer
+  }
+
+  /// The first channel, for providers that need one.
+  public var channel: Int32 {
+    get throws {
+      guard let first = channels.first else { throw FerryError(.internal, "the pass came without a channel") }
+      return first
+    }
+  }
+}

@@ -1,0 +1,31 @@
+import FerrySystem
+import Glibc
+
+/// A folder of a test's own, mode 0700, gone with its last reference.
+public final class TemporaryFolder: Sendable {
+  /// Absolute, without links.
+  public let path: String
+
+  /// Makes one.
+  public init() throws {
+    var template = Array("/tmp/ferry-test-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw FerryError(errno: errno, "cannot make a temporary folder") }
+    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  deinit { try? Files.remove(path) }
+
+  /// The path of a name inside.
+  public func callAsFunction(_ name: String) -> String { "\(path)/\(name)" }
+
+  /// Writes a file inside, with the folders above it, and returns its path.
+  @discardableResult public func write(_ name: String, _ text: String, mode: mode_t = 0o644) throws -> String {
+    try Files.makeFolder(Files.parent(of: self(name)))
+    let file = try Descriptor.open(self(name), O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
+    try file.write(Array(text.utf8))
+    return self(name)
+  }
+
+  /// The text of a file inside.
+  public func read(_ name: String) throws -> String { String(decoding: try Files.read(self(name)), as: UTF8.self) }
+}
