@@ -1,0 +1,13 @@
+/// What was done with a service, as it happens.
+public struct ServiceEvent: Sendable, Codable, Hashable {
+  /// The steps that a person may want to see.
+  public enum Act: String, Sendable, Codable { case held, stopped, released, started, healthy, warning }
+
+  public var service: String
+  public var side: Side
+  public var act: Act
+  /// What a person should know beside it, or empty.
+  public var detail: String
+  /// How long the step took.
+  public var seconds: Double
+}
