@@ -27,11 +27,16 @@ public final class LineConnection: Sendable {
   /// Sends one line; descriptors go with its first byte. The caller keeps its descriptors.
   public func send(_ line: [UInt8], descriptors: [Int32] = []) throws {
     try writing.withLock { _ in
-      let bytes = line + [10]
-      if descriptors.isEmpty { return try output.write(bytes) }
-      let sent = clinux_send_fds(output.number, bytes, UInt64(bytes.count), descriptors, Int32(descriptors.count))
-      guard sent >= 0 else { throw FerryError(errno: Int32(-sent), "cannot write") }
-      if sent < bytes.count { try output.write(Array(bytes[Int(sent)...])) }
+      var rest = (line + [10])[...]
+      var beside = descriptors
+      while !rest.isEmpty {
+        // Not write: a peer that is gone is an error here and no SIGPIPE, whatever the embedding process does with signals.
+        let sent = rest.withUnsafeBytes { clinux_send_fds(output.number, $0.baseAddress, UInt64($0.count), beside, Int32(beside.count)) }
+        if sent == Int64(-ENOTSOCK), descriptors.isEmpty { return try output.write(Array(rest)) }
+        guard sent >= 0 else { throw FerryError(errno: Int32(-sent), "cannot write") }
+        rest = rest.dropFirst(Int(sent))
+        beside = []
+      }
     }
   }
 

@@ -11,7 +11,8 @@ public struct ProcessIdentity: Sendable, Codable, Hashable {
   /// This process.
   public static var current: ProcessIdentity { ProcessIdentity(pid: getpid()) ?? ProcessIdentity(pid: getpid(), started: 0, boot: "") }
 
-  init(pid: Int32, started: UInt64, boot: String) {
+  /// A process as it was recorded.
+  public init(pid: Int32, started: UInt64, boot: String) {
     self.pid = pid
     self.started = started
     self.boot = boot

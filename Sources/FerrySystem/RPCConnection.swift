@@ -49,12 +49,17 @@ public final class RPCConnection: Sendable {
   /// Serves on a thread of its own.
   public func start() { Threads.detach { self.serve() } }
 
-  /// Reads until the other side is gone; then every call that still waits fails.
-  public func serve() {
+  /// Reads until the other side is gone; then every call that still waits fails. Returns what broke the connection, nil if the other side
+  /// closed it.
+  @discardableResult public func serve() -> FerryError? {
     var reason = FerryError(.peer, "the connection to \(name) is gone")
+    var broken: FerryError?
     do {
       while let (bytes, descriptors) = try line.receive() { try take(bytes, descriptors) }
-    } catch { reason = FerryError.wrap(error).inside(name) }
+    } catch {
+      reason = FerryError.wrap(error).inside(name)
+      broken = reason
+    }
     line.shutdown()
     let waiting = state.withLock { state in
       state.lost = reason
@@ -65,6 +70,7 @@ public final class RPCConnection: Sendable {
       pending.answer.withLock { $0 = .failure(reason) }
       pending.arrived.raise()
     }
+    return broken
   }
 
   /// Calls the other side and waits for its answer, at most `timeout` where one is given.

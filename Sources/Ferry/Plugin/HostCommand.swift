@@ -1,0 +1,50 @@
+import CFerry
+import CLinux
+import FerrySystem
+import Glibc
+
+/// `ferry host`: the process that loads one plugin. Never run by a person.
+public enum HostCommand {
+  /// The descriptor of the control socket in a fresh host.
+  static let control: Int32 = 3
+
+  /// Runs `ferry host` (instructions come over descriptor 3) or `ferry host --describe FILE SHA256` (prints JSON), and ends the process.
+  public static func run(_ arguments: [String]) -> Never {
+    // A core of a host would hold secrets; a peer that goes away is an error of the write, not a signal.
+    var none = rlimit(rlim_cur: 0, rlim_max: 0)
+    setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
+    signal(SIGPIPE, SIG_IGN)
+    switch arguments.first {
+    case nil: serve()
+    case "--describe" where arguments.count == 3: describe(PluginFile(path: arguments[1], sha256: arguments[2]))
+    default: usage()
+    }
+  }
+
+  private static func usage() -> Never {
+    let words = "ferry host is started by Ferry itself; 'ferry plugins' lists the plugins\n"
+    try? Descriptor(2).write(Array(words.utf8))
+    _exit(2)
+  }
+
+  private static func describe(_ file: PluginFile) -> Never {
+    // What the plugin prints while it is loaded must not mix with the answer.
+    let answer = Descriptor(fcntl(1, F_DUPFD_CLOEXEC, 100))
+    dup2(2, 1)
+    var result = HostAnswer()
+    do { result.reply = try JSONValue(encoding: LoadedPlugin(file).module) } catch { result.error = FerryError.wrap(error) }
+    if let bytes = try? JSONValue.encode(result) { try? answer.write(bytes + [10]) }
+    _exit(0)
+  }
+
+  private static func serve() -> Never {
+    // Out of the way of a plugin that writes to a descriptor which it does not own; /dev/null takes the place.
+    let socket = Descriptor(fcntl(control, F_DUPFD_CLOEXEC, 100))
+    guard socket.number >= 0, let null = try? Descriptor.open("/dev/null", O_RDWR) else { usage() }
+    dup2(null.number, control)
+    _ = clinux_set_cloexec(control, 1)
+    null.close()
+    let host = PluginHost(LineConnection(input: socket, output: socket))
+    host.run()
+  }
+}
