@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <linux/sockios.h>
 #include <sched.h>
@@ -13,8 +14,10 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static int result(long value) { return value < 0 ? -errno : (int)value; }
@@ -38,6 +41,20 @@ int clinux_rename(int from_folder, const char *from, int to_folder, const char *
 int64_t clinux_splice(int from, int to, uint64_t length, unsigned flags) {
   ssize_t moved = splice(from, NULL, to, NULL, length, flags);
   return moved < 0 ? -errno : moved;
+}
+int clinux_syncfs(int fd) { return result(syncfs(fd)); }
+int clinux_is_memory(int fd) {
+  struct statfs kind;
+  if (fstatfs(fd, &kind) < 0) return -errno;
+  return kind.f_type == TMPFS_MAGIC || kind.f_type == RAMFS_MAGIC;
+}
+int64_t clinux_listxattr(const char *path, char *list, uint64_t size, int follow) {
+  ssize_t length = follow ? listxattr(path, list, size) : llistxattr(path, list, size);
+  return length < 0 ? -errno : length;
+}
+int64_t clinux_getxattr(const char *path, const char *name, void *value, uint64_t size, int follow) {
+  ssize_t length = follow ? getxattr(path, name, value, size) : lgetxattr(path, name, value, size);
+  return length < 0 ? -errno : length;
 }
 int clinux_pidfd_open(int pid) { return result(syscall(SYS_pidfd_open, pid, 0)); }
 int clinux_eventfd(void) { return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }

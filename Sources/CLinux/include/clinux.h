@@ -14,6 +14,12 @@ int clinux_set_nonblocking(int fd, int on);
 int clinux_set_cloexec(int fd, int on);
 int clinux_rename(int from_folder, const char *from, int to_folder, const char *to, unsigned flags);
 int64_t clinux_splice(int from, int to, uint64_t length, unsigned flags);
+int clinux_syncfs(int fd);
+// Whether the file system lives in memory alone, so that nothing is ever flushed.
+int clinux_is_memory(int fd);
+// The length; -ERANGE if it does not fit.
+int64_t clinux_listxattr(const char *path, char *list, uint64_t size, int follow);
+int64_t clinux_getxattr(const char *path, const char *name, void *value, uint64_t size, int follow);
 int clinux_pidfd_open(int pid);
 int clinux_eventfd(void);
 int clinux_pipe(int ends[2]);
