@@ -55,5 +55,6 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["FerrySystem"], path: "Tests/TestSupport", swiftSettings: strict),
     tests("ABITests", ["Ferry", "CFerry", "FerrySystem", "TestSupport"]),
     tests("PluginKitTests", ["FerryPluginKit", "TestSupport"]),
+    tests("TreeTests", ["FerryTree", "FerrySystem", "TestSupport"]),
   ]
 )

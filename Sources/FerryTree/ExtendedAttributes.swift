@@ -1,0 +1,50 @@
+import CLinux
+import FerrySystem
+import Glibc
+
+/// Extended attributes by name. POSIX ACLs are two of them.
+public enum ExtendedAttributes {
+  /// Names of the attributes that hold the ACLs of a file and the default ones of a folder.
+  public static let accessControl = ["system.posix_acl_access", "system.posix_acl_default"]
+
+  /// All of an entry, sorted by name. Empty where the file system knows none.
+  public static func read(_ folder: TreeFolder, _ name: [UInt8]) throws -> [(name: [UInt8], value: [UInt8])] {
+    // A root is named by a magic link that has to be followed; nothing else is.
+    let follow: Int32 = name.isEmpty ? 1 : 0
+    return try withCString(folder.shortPath(name)) { path in
+      let list: [UInt8]
+      switch fetch({ clinux_listxattr(path, $0, $1, follow) }) {
+      case .success(let bytes): list = bytes
+      case .failure(let error) where [ENOTSUP, EPERM, EACCES].contains(error.code): return []
+      case .failure(let error): throw folder.failure(error.code, "cannot list the attributes of", name)
+      }
+      var found: [(name: [UInt8], value: [UInt8])] = []
+      for attribute in list.split(separator: UInt8(0)).map({ Array($0) }) {
+        switch withCString(attribute, { attribute in fetch { clinux_getxattr(path, attribute, $0, $1, follow) } }) {
+        case .success(let value): found.append((attribute, value))
+        // Gone since it was listed.
+        case .failure(let error) where error.code == ENODATA: continue
+        case .failure(let error):
+          throw folder.failure(error.code, "cannot read the attribute \(TreePath.escaped(attribute)) of", name)
+        }
+      }
+      return found.sorted { TreePath.precedes($0.name, $1.name) }
+    }
+  }
+
+  private struct Failure: Error { let code: Int32 }
+
+  private static func fetch(_ call: (UnsafeMutablePointer<CChar>?, UInt64) -> Int64) -> Result<[UInt8], Failure> {
+    var capacity = 256
+    while true {
+      var length: Int64 = 0
+      let bytes = [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
+        length = buffer.withMemoryRebound(to: CChar.self) { call($0.baseAddress, UInt64(capacity)) }
+        count = max(0, Int(length))
+      }
+      if length >= 0 { return .success(bytes) }
+      guard length == -Int64(ERANGE), capacity < 1 << 20 else { return .failure(Failure(code: Int32(-length))) }
+      capacity *= 4
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import Glibc
+
+/// The canonical form of a tree: what of it counts. Both ends of a transfer agree on one, so that what cannot be carried is left out
+/// at both alike. Never part of it: access and change times, sizes of folders, holes.
+public struct TreeForm: Sendable, Codable, Hashable {
+  /// Which extended attributes count.
+  public enum Attributes: String, Sendable, Codable {
+    case none
+    /// Those in the name space `user`.
+    case user
+    /// All but those that the system computes.
+    case all
+  }
+
+  /// Numeric owners and groups.
+  public var owners: Bool
+  /// Device files.
+  public var devices: Bool
+  /// POSIX ACLs.
+  public var accessControl: Bool
+  /// Extended attributes.
+  public var attributes: Attributes
+
+  /// A form; everything unless told.
+  public init(owners: Bool = true, devices: Bool = true, accessControl: Bool = true, attributes: Attributes = .all) {
+    self.owners = owners
+    self.devices = devices
+    self.accessControl = accessControl
+    self.attributes = attributes
+  }
+
+  /// Everything that this process may write.
+  public static var own: TreeForm {
+    geteuid() == 0 ? TreeForm() : TreeForm(owners: false, devices: false, attributes: .user)
+  }
+
+  /// What both forms have.
+  public func common(with other: TreeForm) -> TreeForm {
+    let rank: [Attributes] = [.none, .user, .all]
+    let least = rank.first { $0 == attributes || $0 == other.attributes } ?? .none
+    return TreeForm(
+      owners: owners && other.owners, devices: devices && other.devices, accessControl: accessControl && other.accessControl,
+      attributes: least)
+  }
+
+  func holds(_ attribute: [UInt8]) -> Bool {
+    let name = String(decoding: attribute, as: UTF8.self)
+    if name.hasPrefix("system.") { return accessControl && ExtendedAttributes.accessControl.contains(name) }
+    switch attributes {
+    case .none: return false
+    case .user: return name.hasPrefix("user.")
+    case .all: return true
+    }
+  }
+
+  func holds(_ entry: TreeEntry) -> Bool { devices || !entry.kind.isDevice }
+
+  /// Tells forms apart in what is remembered.
+  var stamp: UInt8 {
+    (owners ? 1 : 0) | (devices ? 2 : 0) | (accessControl ? 4 : 0) | (attributes == .all ? 16 : attributes == .user ? 8 : 0)
+  }
+}
