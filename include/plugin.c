@@ -46,6 +46,11 @@ _Static_assert(offsetof(ferry_tmp, reserved) == 4, "ferry_tmp.reserved moved");
 _Static_assert(offsetof(ferry_tmp, path) == 8, "ferry_tmp.path moved");
 _Static_assert(sizeof(ferry_tmp) == 16, "ferry_tmp changed size");
 
+_Static_assert(offsetof(ferry_json, struct_size) == 0, "ferry_json.struct_size moved");
+_Static_assert(offsetof(ferry_json, reserved) == 4, "ferry_json.reserved moved");
+_Static_assert(offsetof(ferry_json, get) == 8, "ferry_json.get moved");
+_Static_assert(sizeof(ferry_json) == 16, "ferry_json changed size");
+
 _Static_assert(offsetof(ferry_command, struct_size) == 0, "ferry_command.struct_size moved");
 _Static_assert(offsetof(ferry_command, flags) == 4, "ferry_command.flags moved");
 _Static_assert(offsetof(ferry_command, argv) == 8, "ferry_command.argv moved");

@@ -2,6 +2,7 @@ import Glibc
 
 /// A process that cannot be mistaken for a later one of the same number: number, start time and the boot that it belongs to.
 public struct ProcessIdentity: Sendable, Codable, Hashable {
+  /// Its number.
   public var pid: Int32
   /// Clock ticks between boot and its start.
   public var started: UInt64

@@ -129,6 +129,16 @@ typedef struct ferry_tmp {
   const char *(*path)(const ferry_host *host);
 } ferry_tmp;
 
+/* "ferry.json/1": for plugins that bring no JSON reader of their own. */
+typedef struct ferry_json {
+  uint32_t struct_size;
+  uint32_t reserved;
+  /* The value at a JSON Pointer (RFC 6901: "/endpoint/path"): a string's text, anything else as JSON. Writes up to capacity - 1 bytes
+   * and a NUL to buffer, and the whole length without NUL to *length. FERRY_NOT_FOUND if there is none, FERRY_INVALID if json is not
+   * JSON. [any] */
+  ferry_status (*get)(const ferry_host *host, const char *json, const char *pointer, char *buffer, uint64_t capacity, uint64_t *length);
+} ferry_json;
+
 /* "ferry.process/1": child processes that die with the item. */
 typedef struct ferry_command {
   uint32_t struct_size;
@@ -218,7 +228,8 @@ typedef struct ferry_provider {
   /* Source, `move` only: remove the state. Fresh process, twice. [main] */
   ferry_call retire;
 
-  /* End the running call soon: it returns FERRY_CANCELLED. Must not wait. NULL: the process is killed instead. [any] */
+  /* End the running call soon: it returns FERRY_CANCELLED. Must not wait. May come several times for one call, and just before the call
+   * begins or after it has returned. NULL: the process is killed instead. [any] */
   void (*cancel)(void *self);
   /* A later ability by name, or NULL. May itself be NULL. [any] */
   const void *(*get_extension)(void *self, const char *name);

@@ -6,19 +6,27 @@ import Glibc
 public struct HostSettings: Sendable {
   /// The `ferry` that is run as `ferry host`.
   public var executable: String
+  /// What the host loads, and nothing else.
   public var plugin: PluginFile
+  /// The provider's id.
   public var provider: String
+  /// Which end it plays.
   public var side: Side
+  /// The run's id.
   public var run: String
+  /// The item's name.
   public var item: String
   /// The item's keys, with its end under `endpoint`.
   public var config: JSONValue
   /// Durable, of this run, item and side: the provider's memory (`kv`) and temporary folder (`tmp`) lie in it.
   public var folder: String
+  /// By name. They travel over the control socket only, and are blotted out of logs and errors.
   public var secrets: [String: [UInt8]]
   /// A call that neither reports progress nor returns for this long is ended.
   public var stall: Duration
+  /// Gets each line of the log that is within its limits.
   public var onLog: @Sendable (LogLevel, String) -> Void
+  /// Gets about ten reports a second at most.
   public var onProgress: @Sendable (ProgressReport) -> Void
 
   /// Settings; secrets, log and progress may be left out.

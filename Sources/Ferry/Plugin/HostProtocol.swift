@@ -2,7 +2,9 @@ import CFerry
 
 /// Flags of one call, by their numbers in the ABI.
 public struct PassFlags: OptionSet, Sendable, Codable, Hashable {
+  /// The bits, as in `ferry_args.flags`.
   public let rawValue: UInt32
+  /// Flags by their bits.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
   /// Nothing was moved by this run before.
   public static let first = PassFlags(rawValue: UInt32(FERRY_FIRST_PASS))
@@ -14,15 +16,20 @@ public struct PassFlags: OptionSet, Sendable, Codable, Hashable {
 
 /// How far a call is. Totals of 0 are unknown.
 public struct ProgressReport: Sendable, Codable, Hashable {
+  /// Done in the running call so far.
   public var bytes: UInt64
+  /// 0 if unknown.
   public var bytesTotal: UInt64
+  /// What the provider counts: files, records, rows.
   public var entries: UInt64
+  /// 0 if unknown.
   public var entriesTotal: UInt64
 }
 
 /// How important a line of a provider's log is.
 public enum LogLevel: Int32, Sendable, Codable, Comparable {
   case debug, info, warning, error
+  /// By importance.
   public static func < (left: LogLevel, right: LogLevel) -> Bool { left.rawValue < right.rawValue }
 }
 

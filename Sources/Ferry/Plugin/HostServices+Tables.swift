@@ -6,7 +6,8 @@ extension HostServices {
   /// The services by name. The tables are the same for every host and live as long as the process.
   nonisolated(unsafe) private static let tables: [String: UnsafeRawPointer] = [
     "ferry.log/1": forever(logTable), "ferry.progress/1": forever(progressTable), "ferry.kv/1": forever(kvTable),
-    "ferry.secret/1": forever(secretTable), "ferry.tmp/1": forever(tmpTable), "ferry.process/1": forever(processTable),
+    "ferry.secret/1": forever(secretTable), "ferry.tmp/1": forever(tmpTable), "ferry.json/1": forever(jsonTable),
+    "ferry.process/1": forever(processTable),
   ]
 
   private static func forever<Table>(_ table: Table) -> UnsafeRawPointer {
@@ -87,6 +88,24 @@ extension HostServices {
     return table
   }
 
+  private static var jsonTable: ferry_json {
+    var table = ferry_json()
+    table.struct_size = size(ferry_json.self)
+    table.get = { _, json, pointer, buffer, capacity, length in
+      guard let value = try? JSONValue(parsing: string(json)) else { return ErrorClass.invalid.status }
+      guard let found = value.at(pointer: string(pointer)) else { return ErrorClass.notFound.status }
+      let text = Array((found.string ?? found.text).utf8)
+      length?.pointee = UInt64(text.count)
+      if let buffer, capacity > 0 {
+        let count = min(text.count, Int(clamping: capacity) - 1)
+        UnsafeMutableRawPointer(buffer).copyMemory(from: text, byteCount: count)
+        buffer[count] = 0
+      }
+      return 0
+    }
+    return table
+  }
+
   private static var processTable: ferry_process {
     var table = ferry_process()
     table.struct_size = size(ferry_process.self)
@@ -150,4 +169,21 @@ private func copyOut(
   length?.pointee = UInt64(value.count)
   buffer?.copyMemory(from: value, byteCount: min(value.count, Int(clamping: capacity)))
   return 0
+}
+
+extension JSONValue {
+  /// The value at a JSON Pointer (RFC 6901), or nil.
+  fileprivate func at(pointer: String) -> JSONValue? {
+    if pointer.isEmpty { return self }
+    guard pointer.hasPrefix("/") else { return nil }
+    var value = self
+    for part in pointer.dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
+      let key = part.split(separator: "~1", omittingEmptySubsequences: false).joined(separator: "/")
+        .split(separator: "~0", omittingEmptySubsequences: false).joined(separator: "~")
+      let next = value.array.flatMap { list in Int(key).flatMap { list.indices.contains($0) ? list[$0] : nil } } ?? value[key]
+      guard let next else { return nil }
+      value = next
+    }
+    return value
+  }
 }

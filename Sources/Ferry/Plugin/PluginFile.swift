@@ -17,11 +17,15 @@ public struct PluginFile: Sendable, Codable, Hashable {
 
 /// What a plugin says about itself.
 public struct PluginModule: Sendable, Codable, Hashable {
+  /// For people.
   public var name: String
+  /// The plugin's own.
   public var version: String
+  /// Who made it.
   public var vendor: String
   /// The ABI's minor version that it was built with.
   public var abiMinor: Int
+  /// At least one.
   public var providers: [ProviderDescription]
 }
 
@@ -43,5 +47,6 @@ public struct PluginDescription: Sendable, Codable, Hashable {
   public var file: PluginFile?
   /// nil if there is an `error`.
   public var module: PluginModule?
+  /// Why it cannot be used.
   public var error: FerryError?
 }

@@ -2,34 +2,51 @@ import FerrySystem
 
 /// What `check` replies. Keys that are missing stay nil.
 public struct CheckReply: Sendable, Codable, Hashable {
+  /// What a person should know.
   public var notices: [ProviderNotice]?
+  /// Of content.
   public var bytes: Int64?
+  /// What the provider counts.
   public var entries: Int64?
+  /// Bytes that fit at the destination.
   public var room: Int64?
+  /// Versions by tool.
   public var versions: [String: String]?
 }
 
 /// A notice of a provider.
 public struct ProviderNotice: Sendable, Codable, Hashable {
+  /// Whether the run may go on.
   public enum Severity: String, Sendable, Codable { case warning, error }
+  /// Whether the run may go on.
   public var severity: Severity
+  /// What is the case.
   public var text: String
+  /// What to do about it.
   public var hint: String?
 }
 
 /// What `transfer` and `receive` reply.
 public struct PassReply: Sendable, Codable, Hashable {
+  /// Of content.
   public var bytes: Int64?
+  /// What the provider counts.
   public var entries: Int64?
+  /// Entries sent.
   public var changed: Int64?
+  /// Entries that went away meanwhile.
   public var vanished: Int64?
+  /// Entries that could not be read.
   public var unread: [String]?
 }
 
 /// What `digest` replies.
 public struct DigestReply: Sendable, Codable, Hashable {
+  /// Lower-case hex; equal at both ends exactly if the state is.
   public var root: String
+  /// What went into it.
   public var entries: Int64
+  /// Bytes of content that went into it.
   public var bytes: Int64
 }
 
