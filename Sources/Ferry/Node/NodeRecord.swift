@@ -39,6 +39,7 @@ public struct NodeRecord: Sendable, Codable, Hashable {
   /// Why the state is what it is, when it was not the controller's doing.
   public var note: String?
   public var items: [ItemSpec]
+  public var digestAlgorithm: Manifest.DigestAlgorithm
   public var services: [ServiceSpec]
   /// Offers of this run's destination by item; what digests are made by.
   public var offers: [String: JSONValue]

@@ -1,0 +1,237 @@
+import FerrySystem
+import FoundationEssentials
+import Glibc
+
+/// One node's end of a run: answers the controller over stdin and stdout, and drives its `NodeSession`. Ends with the connection.
+final class Agent: Sendable {
+  private let surroundings: @Sendable (NodeStore, @escaping @Sendable (NodeReport) -> Void) throws -> NodeSession.Surroundings
+  private let home: String
+  private let session = Lock<OpenSession?>(nil)
+  private let connection = Lock<RPCConnection?>(nil)
+
+  private struct OpenSession: Sendable {
+    let node: NodeSession
+    let request: OpenRequest
+    let limit: BandwidthLimit?
+    let channels = Lock<[String: Channel]>([:])
+    let pumps = Lock<[String: ChannelPump]>([:])
+  }
+  private enum Channel: Sendable {
+    case listening(ChannelListener)
+    case connected(Descriptor)
+  }
+
+  /// An agent for a node's home.
+  init(home: String, pluginFolders: [String], executable: String) {
+    self.home = home
+    surroundings = { store, report in
+      NodeSession.Surroundings(
+        store: store, plugins: try PluginCatalog.standard(folders: pluginFolders, cache: "\(store.home)/cache"), executable: executable, report: report)
+    }
+  }
+
+  /// Serves until the controller is gone, then ends what it started.
+  func serve(input: Descriptor, output: Descriptor) {
+    let connection = RPCConnection(
+      LineConnection(input: input, output: output), to: "the controller",
+      handler: { method, params, _ in
+        guard let method = AgentMethod(rawValue: method) else {
+          throw FerryError(.unsupported, "this agent (ferry \(ferryVersion)) has no method '\(method.prefix(40))'", hint: "use the same ferry at both ends")
+        }
+        return try self.answer(method, params)
+      })
+    self.connection.withLock { $0 = connection }
+    connection.serve()
+    guard let open = session.withLock({ $0 }) else { return }
+    open.node.end()
+    if open.request.visitor { try? Files.remove(open.node.surroundings.store.home) }
+  }
+
+  private func answer(_ method: AgentMethod, _ params: JSONValue) throws -> JSONValue {
+    switch method {
+    case .hello: return try hello()
+    case .open: return try open(params.decode())
+    default: break
+    }
+    guard let open = session.withLock({ $0 }) else { throw FerryError(.invalid, "'\(method.rawValue)' came before 'open'") }
+    guard !open.request.visitor || [.call, .checkServices, .cancel, .compare].contains(method) else {
+      throw FerryError(.invalid, "'\(method.rawValue)' came from a controller that only looks")
+    }
+    switch method {
+    case .checkServices: return try JSONValue(encoding: open.node.services.check())
+    case .call: return try JSONValue(encoding: call(params.decode(), in: open))
+    case .listen: return try listen(params, in: open)
+    case .connect: return try connect(params.decode(), in: open)
+    case .compare: return try JSONValue(encoding: compare(params.decode(), in: open))
+    default: return try act(method, params, open)
+    }
+  }
+
+  private func act(_ method: AgentMethod, _ params: JSONValue, _ open: OpenSession) throws -> JSONValue {
+    let node = open.node
+    switch method {
+    case .cancel:
+      node.cancel()
+      for pump in open.pumps.withLock({ Array($0.values) }) { pump.abort() }
+    case .hooks:
+      let request = try params.decode(HooksRequest.self)
+      let report = node.surroundings.report
+      return try HookRunner(folder: "\(node.folder)/hooks").run(
+        request.hooks, input: request.input, timeout: request.timeout, onLog: { report(.log(item: nil, level: 1, text: $0)) })
+    case .touch:
+      guard try node.surroundings.store.record(node.record.run, .source)?.epoch == node.epoch else { break }
+      try Watchdog.touch(folder: node.folder, for: open.request.watchdog)
+    case .record: return try JSONValue(encoding: node.surroundings.store.record(node.record.run, node.record.side))
+    case .quiesce: try node.quiesce(watchdog: open.request.watchdog)
+    case .thaw: try node.thaw()
+    case .seal: try node.seal(verified: params.decode(VerifiedRequest.self).verified)
+    case .unseal: try node.unseal(confirmed: params.decode(UnsealRequest.self).confirmed)
+    case .retire: try node.retire()
+    case .activate: try node.activate(verified: params.decode(VerifiedRequest.self).verified)
+    case .start: try node.start()
+    case .untouched: return .bool(try node.isUntouched())
+    case .deactivate: try node.deactivate(evenIfStarted: params.decode(DeactivateRequest.self).evenIfStarted)
+    case .renounce: return .int(Int64(try node.renounce()))
+    case .discard: try node.discard()
+    case .release: try node.release()
+    case .finish: try node.finish()
+    case .hello, .open, .call, .listen, .connect, .checkServices, .compare: break
+    }
+    return [:]
+  }
+
+  private func hello() throws -> JSONValue {
+    var name = [CChar](repeating: 0, count: 256)
+    gethostname(&name, 255)
+    let host = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return try JSONValue(
+      encoding: HelloReply(protocol: AgentProtocolVersion.current, ferry: ferryVersion, host: host, home: home, process: .current))
+  }
+
+  private func open(_ request: OpenRequest) throws -> JSONValue {
+    guard session.withLock({ $0 == nil }) else { throw FerryError(.invalid, "this agent serves a session already") }
+    let proposal = request.record
+    let sent = request.secrets.mapValues { $0.compactMapValues { Data(base64Encoded: $0).map { Array($0) } } }
+    let controller = connection.withLock { $0 }
+    let report: @Sendable (NodeReport) -> Void = { if let controller { Agent.tell(controller, $0) } }
+    var store = NodeStore(home: home)
+    var record = proposal
+    if request.visitor {
+      // What a look needs on disk goes with it.
+      store = NodeStore(home: "\(Environment.all["TMPDIR"] ?? "/tmp")/ferry-look-\(Digest.hex(Digest.random(8)))")
+      try Files.makeFolder(store.folder(try NodeStore.checked(run: proposal.run), proposal.side))
+      record.epoch = 0
+    } else {
+      if let old = try store.record(proposal.run, proposal.side) {
+        guard old.epoch < proposal.epoch else {
+          throw FerryError(.conflict, "session \(proposal.epoch) of run \(old.run) is too old: session \(old.epoch) has taken over")
+        }
+        // Before the lock: what is left of an earlier session may hold it, stopped or hanging.
+        try SessionProcesses(folder: store.folder(proposal.run, proposal.side)).killAll()
+      }
+      record = try store.open(proposal)
+      try SessionProcesses(folder: store.folder(record.run, record.side)).add(.current)
+    }
+    let node = NodeSession(
+      try surroundings(store, report), record: record, epoch: record.epoch, secrets: SecretResolver(sent: sent), stall: request.stall)
+    let limit = request.bandwidth.map { BandwidthLimit(bytesPerSecond: $0) }
+    session.withLock { $0 = OpenSession(node: node, request: request, limit: limit) }
+    return try JSONValue(encoding: record)
+  }
+
+  private static func tell(_ controller: RPCConnection, _ report: NodeReport) {
+    switch report {
+    case .log(let item, let level, let text):
+      controller.notify(AgentNotification.log.rawValue, ["item": item.map { .string($0) } ?? .null, "level": .int(Int64(level)), "text": .string(text)])
+    case .progress(let item, let progress):
+      guard var params = try? JSONValue(encoding: progress) else { return }
+      params["item"] = .string(item)
+      controller.notify(AgentNotification.progress.rawValue, params)
+    case .service(let event):
+      guard let params = try? JSONValue(encoding: event) else { return }
+      controller.notify(AgentNotification.service.rawValue, params)
+    }
+  }
+}
+
+// MARK: Calls and channels
+
+extension Agent {
+  private func call(_ request: CallRequest, in open: OpenSession) throws -> CallReply {
+    let node = open.node
+    let item = try node.item(request.item)
+    switch request.call {
+    case .check, .digest: break
+    case .prepare, .transfer, .receive:
+      guard !open.request.visitor else { throw FerryError(.invalid, "'\(request.call.rawValue)' came from a controller that only looks") }
+      try node.exclusively { _ in }
+      if request.call == .prepare { try node.surroundings.store.lock(item.target(node.record.side), run: node.record.run, side: node.record.side) }
+    default: throw FerryError(.invalid, "'\(request.call.rawValue)' is not called by itself")
+    }
+    var flags: PassFlags = []
+    if request.first { flags.insert(.first) }
+    if request.final { flags.insert(.final) }
+    if request.full { flags.insert(.full) }
+    var arguments = request.arguments
+    if request.keepListing { arguments["listing"] = .string("\(node.folder)/\(request.item).listing") }
+    let began = ContinuousClock.now
+    guard let name = request.channel else {
+      let result = try node.call(request.call, request.item, pass: request.pass, flags: flags, arguments: arguments)
+      if request.call == .prepare { try noteOffer(result, request, node) }
+      return CallReply(result: result, seconds: began.duration(to: .now).inSeconds)
+    }
+    let (mine, plugins) = try Descriptor.socketPair()
+    let pump = ChannelPump(plugin: mine, link: try link(name, in: open), limit: node.record.side == .source ? open.limit : nil)
+    open.pumps.withLock { $0[name] = pump }
+    defer { open.pumps.withLock { _ = $0.removeValue(forKey: name) } }
+    pump.start()
+    let result = Result { try node.call(request.call, request.item, pass: request.pass, flags: flags, channels: [plugins], arguments: arguments) }
+    plugins.close()
+    // A failed end cannot know how far the other has come: both directions end at once, and the other end fails too.
+    if case .failure = result { pump.abort() }
+    let counts = pump.finish()
+    return CallReply(result: try result.get(), counts: counts, seconds: began.duration(to: .now).inSeconds)
+  }
+
+  private func noteOffer(_ result: JSONValue, _ request: CallRequest, _ node: NodeSession) throws {
+    let offer = node.record.side == .destination ? result : request.arguments["offer"] ?? [:]
+    try node.exclusively { held in try held.update { $0.offers[request.item] = offer } }
+  }
+
+  private func listen(_ params: JSONValue, in open: OpenSession) throws -> JSONValue {
+    guard let name = params["channel"]?.string else { throw FerryError(.invalid, "'listen' names no channel") }
+    let listener = try ChannelListener(below: open.node.surroundings.store.home)
+    open.channels.withLock { $0[name] = .listening(listener) }
+    return try JSONValue(encoding: listener.address)
+  }
+
+  private func connect(_ request: ConnectRequest, in open: OpenSession) throws -> JSONValue {
+    let link = try ChannelLink.connect(request.address)
+    open.channels.withLock { $0[request.channel] = .connected(link) }
+    return [:]
+  }
+
+  private func link(_ name: String, in open: OpenSession) throws -> Descriptor {
+    switch open.channels.withLock({ $0.removeValue(forKey: name) }) {
+    case .listening(let listener): return try listener.accept(timeout: .seconds(60))
+    case .connected(let link): return link
+    case nil: throw FerryError(.invalid, "there is no channel '\(name.prefix(64))'")
+    }
+  }
+
+  private func compare(_ request: CallRequest, in open: OpenSession) throws -> CompareReply {
+    let kept = "\(NodeStore(home: home).folder(open.node.record.run, .destination))/\(request.item).listing"
+    let fresh = "\(open.node.folder)/\(request.item).listing.now"
+    defer { try? Files.remove(fresh) }
+    var arguments = request.arguments
+    if Files.exists(kept) { arguments["listing"] = .string(fresh) }
+    let result = try open.node.call(.digest, request.item, flags: .full, arguments: arguments)
+    let drift = Files.exists(kept) && Files.exists(fresh) ? try ListingComparison.compare(kept, fresh) : nil
+    return CompareReply(root: result["root"]?.string ?? "", entries: result["entries"]?.int ?? 0, bytes: result["bytes"]?.int ?? 0, drift: drift)
+  }
+}
+
+extension Duration {
+  /// Seconds with fractions.
+  var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
+}

@@ -1,0 +1,101 @@
+import FerrySystem
+
+/// What the controller asks of an agent, by method. Every message but `hello` belongs to the session that `open` began.
+enum AgentMethod: String, Codable, CaseIterable {
+  case hello, open
+  /// Provider calls that leave the question who serves alone: check, prepare, transfer, receive, digest.
+  case call, listen, connect, cancel
+  case checkServices = "check-services"
+  case hooks, touch, record
+  /// Source.
+  case quiesce, thaw, seal, unseal, retire
+  /// Destination.
+  case activate, start, deactivate, renounce, untouched
+  /// Both.
+  case discard, release, finish, compare
+}
+
+/// Spoken by both ends; a mismatch names both.
+enum AgentProtocolVersion { static let current = 1 }
+
+struct HelloReply: Codable, Sendable {
+  var `protocol`: Int
+  var ferry: String
+  var host: String
+  var home: String
+  var process: ProcessIdentity
+}
+
+struct OpenRequest: Codable, Sendable {
+  var record: NodeRecord
+  /// Only looks: keeps nothing on the node, may not change anything.
+  var visitor: Bool
+  /// Base64 of the controller's secrets, by item and name.
+  var secrets: [String: [String: String]]
+  var stall: Duration
+  var bandwidth: Int64?
+  /// Between the last word of the controller and the source's return.
+  var watchdog: Duration
+}
+
+struct CallRequest: Codable, Sendable {
+  var item: String
+  var call: ProviderCall
+  var pass: Int = 0
+  var first = false
+  var final = false
+  var full = false
+  var arguments: JSONValue = [:]
+  /// The channel that `listen` or `connect` named.
+  var channel: String?
+  /// `digest`: keep the listing under the item's name for a later comparison.
+  var keepListing = false
+}
+
+struct CallReply: Codable, Sendable {
+  var result: JSONValue
+  var counts: ChannelPump.Counts?
+  /// Seconds that the call took.
+  var seconds: Double
+}
+
+struct ConnectRequest: Codable, Sendable {
+  var channel: String
+  var address: ChannelAddress
+}
+
+struct HooksRequest: Codable, Sendable {
+  var hooks: [Hook]
+  var input: JSONValue
+  var timeout: Duration
+}
+
+/// `seal` and `activate`: the roots that both ends agree on, by item.
+struct VerifiedRequest: Codable, Sendable { var verified: [String: String] }
+struct UnsealRequest: Codable, Sendable {
+  /// The destination has answered `renounce`.
+  var confirmed: Bool
+}
+struct DeactivateRequest: Codable, Sendable {
+  /// A person, or a proof that nothing was written there, allows it although services were started.
+  var evenIfStarted: Bool
+}
+
+struct CompareReply: Codable, Sendable {
+  var root: String
+  var entries: Int64
+  var bytes: Int64
+  /// nil: this provider has no listing to compare.
+  var drift: Drift?
+}
+
+/// What changed at the destination since it was received. Paths are escaped as in listings; at most 100 of each.
+public struct Drift: Sendable, Codable, Hashable {
+  public var changed: Int64 = 0
+  public var added: Int64 = 0
+  public var missing: Int64 = 0
+  public var examples: [String] = []
+}
+
+/// What an agent tells without being asked.
+enum AgentNotification: String { case log, progress, service }

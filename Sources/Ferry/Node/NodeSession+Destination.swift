@@ -1,0 +1,105 @@
+import FerrySystem
+
+/// The destination's way: inactive → activating → starting → active, and back as far as it goes.
+extension NodeSession {
+  /// Gives what was received its real names. Nothing may serve it yet.
+  func activate(verified: [String: String]) throws {
+    try exclusively { held in
+      try held.require(.inactive, .activating, to: "activate")
+      try held.update {
+        $0.state = .activating
+        $0.verified = verified
+      }
+      try services.hold()
+      try callAll(.activate)
+    }
+  }
+
+  /// Starts the services. That they may have accepted work is on disk before the first of them can.
+  func start() throws {
+    try exclusively { held in
+      try held.require(.activating, .starting, .active, to: "start")
+      guard held.record.state != .active else { return }
+      try held.update { $0.state = .starting }
+      try services.start()
+      try held.update { $0.state = .active }
+    }
+  }
+
+  /// Undoes `activate`: what was there before is back.
+  func deactivate(evenIfStarted: Bool) throws {
+    try exclusively { held in
+      try held.require(.inactive, .activating, .starting, .active, .renounced, to: "deactivate")
+      switch held.record.state {
+      case .inactive, .renounced: return
+      case .starting, .active:
+        guard evenIfStarted || held.record.state == .starting else { throw Self.mayLose(record.run) }
+        try services.stop()
+        // A service that never got healthy has accepted nothing if its state is to the bit what was received.
+        guard try evenIfStarted || isUntouched() else { throw Self.mayLose(record.run) }
+      default: break
+      }
+      try callAll(.deactivate, reversed: true)
+      try services.release()
+      try held.update { $0.state = .inactive }
+    }
+  }
+
+  private static func mayLose(_ run: String) -> FerryError {
+    FerryError(
+      .conflict, "the destination has started services on run \(run)'s state: going back may lose what they accepted",
+      hint: "`ferry resume \(run)` goes forward; `ferry rollback \(run) --discard-destination-writes` goes back all the same")
+  }
+
+  /// Confirms, durably, that this end is inactive and stays so. Answers the epoch that confirmed it.
+  func renounce() throws -> Int {
+    try exclusively { held in
+      try held.require(.inactive, .renounced, to: "renounce")
+      try held.update { $0.state = .renounced }
+      return held.record.epoch
+    }
+  }
+
+  /// Whether all items are still exactly what was proven equal.
+  func isUntouched() throws -> Bool {
+    guard let latest = try surroundings.store.record(record.run, record.side) else { return false }
+    return try latest.items.allSatisfy { item in
+      guard let root = latest.verified[item.name], let offer = latest.offers[item.name] else { return false }
+      let arguments: JSONValue = ["offer": offer, "target": "active", "algorithm": .string(latest.digestAlgorithm.rawValue)]
+      return try call(.digest, item.name, flags: .full, arguments: arguments)["root"]?.string == root
+    }
+  }
+}
+
+/// Both ends.
+extension NodeSession {
+  /// Undoes `prepare`; at the destination what was received goes.
+  func discard() throws {
+    try exclusively { held in
+      try held.require(.serving, .inactive, .renounced, to: "discard")
+      try callAll(.discard, reversed: true)
+      try surroundings.store.unlock(run: record.run, side: record.side)
+      try held.update { $0.finished = true }
+    }
+  }
+
+  /// Lets go of what success no longer needs: trackers, staged files, what activate replaced, the targets' locks.
+  func release() throws {
+    try exclusively { held in
+      try held.require(.serving, .sealed, .retired, .active, to: "release")
+      try callAll(.release, reversed: true)
+      try surroundings.store.unlock(run: record.run, side: record.side)
+      try held.update { $0.finished = true }
+    }
+  }
+
+  /// Forgets the run here: holds are lifted without starting anything, and its folder goes.
+  func finish() throws {
+    try exclusively { _ in
+      try services.release()
+      try surroundings.store.unlock(run: record.run, side: record.side)
+    }
+    end()
+    try Files.remove(folder)
+  }
+}

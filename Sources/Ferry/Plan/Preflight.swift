@@ -1,0 +1,79 @@
+import FerrySystem
+
+/// What both ends say before anything is changed.
+public struct PreflightReport: Sendable, Codable, Hashable {
+  public var items: [Item] = []
+  public var notices: [Notice] = []
+
+  public struct Item: Sendable, Codable, Hashable {
+    public var name: String
+    public var provider: String
+    /// At the source, where the provider can tell.
+    public var bytes: Int64?
+    public var entries: Int64?
+    /// Free bytes at the destination.
+    public var room: Int64?
+    /// Versions of the tools at each end.
+    public var sourceVersions: [String: String] = [:]
+    public var destinationVersions: [String: String] = [:]
+  }
+
+  /// Throws all errors as one, if there are any.
+  public func throwIfFailed() throws {
+    let errors = notices.filter { $0.severity == .error }
+    guard let first = errors.first else { return }
+    let more = errors.count > 1 ? " (and \(errors.count - 1) more)" : ""
+    throw FerryError(.precondition, "\(first.text)\(more)", hint: first.hint.isEmpty ? "nothing was changed" : "\(first.hint); nothing was changed")
+  }
+}
+
+/// Asks both ends.
+struct Preflight {
+  let manifest: Manifest
+  let options: RunOptions
+
+  func run(source: NodeConnection, destination: NodeConnection, column: ([Step], @escaping @Sendable (Step) throws -> JSONValue) throws -> [JSONValue]) throws -> PreflightReport {
+    var report = PreflightReport()
+    var found: [Side: [JSONValue]] = [:]
+    for node in [source, destination] {
+      let steps = manifest.state.map { Step(.check, side: node.side, item: $0.name) }
+      // One item that cannot be checked hides no other: all errors at once.
+      found[node.side] = try column(steps) { step in
+        do { return try node.call(CallRequest(item: step.item ?? "", call: .check)).result } catch let error as FerryError {
+          if error.class == .cancelled { throw error }
+          return ["notices": [["severity": "error", "text": .string(error.message), "hint": .string(error.hint)]]]
+        }
+      }
+      let services: [Notice] = try node.send(.checkServices).decode()
+      report.notices += services.map { place($0, "services", node) }
+    }
+    for (index, spec) in manifest.state.enumerated() {
+      let (left, right) = (found[.source]?[index] ?? [:], found[.destination]?[index] ?? [:])
+      let item = PreflightReport.Item(
+        name: spec.name, provider: spec.provider, bytes: left["bytes"]?.int, entries: left["entries"]?.int, room: right["room"]?.int,
+        sourceVersions: versions(left), destinationVersions: versions(right))
+      report.items.append(item)
+      for (node, result) in [(source, left), (destination, right)] {
+        report.notices += (result["notices"]?.array ?? []).map { place(notice($0), "'\(spec.name)'", node) }
+      }
+      if let bytes = item.bytes, let room = item.room, bytes > room {
+        report.notices.append(
+          Notice(
+            options.ignoreSpace ? .warning : .error,
+            "'\(spec.name)': \(destination.name) is \(Text.bytes(bytes - room)) short: it has room for \(Text.bytes(room)), the state is \(Text.bytes(bytes))",
+            hint: "free space, or pass --ignore-space"))
+      }
+    }
+    return report
+  }
+
+  private func notice(_ value: JSONValue) -> Notice {
+    Notice(Notice.Severity(rawValue: value["severity"]?.string ?? "") ?? .warning, value["text"]?.string ?? "", hint: value["hint"]?.string ?? "")
+  }
+
+  private func place(_ notice: Notice, _ what: String, _ node: NodeConnection) -> Notice {
+    Notice(notice.severity, "\(what) on \(node.name): \(notice.text)", hint: notice.hint)
+  }
+
+  private func versions(_ result: JSONValue) -> [String: String] { (result["versions"]?.object ?? [:]).compactMapValues(\.string) }
+}

@@ -1,0 +1,233 @@
+import FerrySystem
+import Glibc
+
+/// The way forward, phase by phase. Where a session enters is read from the nodes' records alone.
+extension RunDriver {
+  /// Takes the run to its end and answers its receipt.
+  func forward() throws -> Receipt {
+    let source = try source.record()
+    let destination = try destination.record()
+    let decided = [.sealed, .retired].contains(source.state) || [.activating, .starting, .active].contains(destination.state)
+    if !decided {
+      if source.state == .quiesced { try self.step(Step(.quiesce, act: "thaw", side: .source)) { try self.source.send(.thaw) } }
+      try upToTheSeal()
+    }
+    try takeOver()
+    return try conclude()
+  }
+
+  private func upToTheSeal() throws {
+    try phase(.check) { try check() }
+    try phase(.prepare) { try prepare() }
+    let predicted = try phase(.copy) { try copy() }
+    let keepAlive = KeepAlive(every: manifest.cutover.watchdog / 5) { [self] in _ = try? source.send(.touch) }
+    defer { keepAlive.end() }
+    try phase(.quiesce) { try step(Step(.quiesce, side: .source)) { try source.send(.quiesce) } }
+    try phase(.final) { try final() }
+    let verified = try phase(.verify) { try verify() }
+    if manifest.mode != .copy {
+      try throwIfOverBudget(predicted)
+      try phase(.seal) {
+        try step(Step(.seal, side: .source)) { try source.send(.seal, VerifiedRequest(verified: verified)) }
+      }
+    }
+  }
+
+  /// The destination takes over: real names, services, the switch, and the source's copy goes.
+  private func takeOver() throws {
+    let roots = try verifiedRoots()
+    if try destination.record().state != .active {
+      try phase(.activate) {
+        if try destination.record().state != .starting {
+          try step(Step(.activate, side: .destination)) { try destination.send(.activate, VerifiedRequest(verified: roots)) }
+        }
+        try step(Step(.activate, act: "start", side: .destination)) { try destination.send(.start) }
+      }
+    }
+    let reached = try journal.steps(id).contains { $0.step.act == "switch" && $0.succeeded }
+    if !reached {
+      try step(Step(.activate, act: "switch")) {
+        try runHooks(.switch, .before)
+        try runHooks(.switch, .after)
+        return hookContext.withLock { $0 }
+      }
+    }
+    guard manifest.mode == .move else { return }
+    try phase(.retire) {
+      if try source.record().state == .sealed { try proveUnchanged(roots) }
+      try step(Step(.retire, side: .source)) { try source.send(.retire) }
+    }
+  }
+
+  /// Before the only other copy goes: the sealed source, read again in full, is what was received.
+  private func proveUnchanged(_ roots: [String: String]) throws {
+    let offers = try source.record().offers
+    let steps = manifest.state.map { Step(.retire, act: "prove", side: .source, item: $0.name) }
+    _ = try column(steps) { [self] step in
+      let item = step.item ?? ""
+      let request = CallRequest(item: item, call: .digest, full: true, arguments: digestArguments(offer: offers[item] ?? [:], target: nil))
+      let root = try source.call(request).result["root"] ?? .null
+      guard root.string == roots[item] else {
+        throw FerryError(
+          .conflict, "'\(item)' at the source is no longer what was received: its root is \(root.text), proven was \(roots[item] ?? "none")",
+          hint: "nothing was removed; the destination serves; look at the source's state before `ferry resume \(id)`")
+      }
+      return ["root": root]
+    }
+  }
+
+  private func conclude() throws -> Receipt {
+    try step(Step(manifest.mode == .move ? .retire : .activate, act: "release")) {
+      try destination.send(.release)
+      try source.send(.release)
+      return [:]
+    }
+    return try makeReceipt()
+  }
+
+  // MARK: Phases
+
+  /// One phase: a person may hold it, hooks stand before and after its act, and those of `failed/` hear of a failure.
+  @discardableResult func phase<Value>(_ phase: Phase, _ act: () throws -> Value) throws -> Value {
+    try holdBefore(phase)
+    try throwIfCancelled()
+    current.withLock { $0 = phase }
+    events.emit(.phaseBegan) { $0.phase = phase }
+    do {
+      try runHooks(Hook.Point(phase), .before)
+      let value = try act()
+      try runHooks(Hook.Point(phase), .after)
+      events.emit(.phaseEnded) { $0.phase = phase }
+      return value
+    } catch {
+      let failure = FerryError.wrap(error)
+      events.emit(.error) {
+        $0.phase = phase
+        $0.text = failure.description
+      }
+      runFailedHooks(Hook.Point(phase), failure)
+      throw failure
+    }
+  }
+
+  private func holdBefore(_ phase: Phase) throws {
+    guard (manifest.cutover.holdBefore + entry.options.holdBefore).contains(phase) else { return }
+    requests.clear(.proceed)
+    events.emit(.waiting) {
+      $0.phase = phase
+      $0.text = "ferry proceed \(id)"
+    }
+    while !requests.isPosted(.proceed) {
+      try throwIfCancelled()
+      usleep(100_000)
+    }
+    requests.clear(.proceed)
+  }
+
+  private func check() throws {
+    let report = try Preflight(manifest: manifest, options: entry.options).run(source: source, destination: destination) { [self] cells, act in
+      try column(cells, act)
+    }
+    for notice in report.notices { events.emit(.notice) { $0.text = notice.hint.isEmpty ? notice.text : "\(notice.text) (\(notice.hint))" } }
+    try report.throwIfFailed()
+  }
+
+  private func prepare() throws {
+    let sides: [Side] = [.destination, .source]
+    var offers: [String: JSONValue] = [:]
+    for side in sides {
+      let known = offers
+      let steps = manifest.state.map { Step(.prepare, side: side, item: $0.name) }
+      let results = try column(steps) { [self] step in
+        let item = step.item ?? ""
+        let arguments: JSONValue = side == .source ? ["offer": known[item] ?? [:]] : [:]
+        return try node(side).call(CallRequest(item: item, call: .prepare, arguments: arguments)).result
+      }
+      if side == .destination { for (item, offer) in zip(manifest.state, results) { offers[item.name] = offer } }
+    }
+  }
+
+  private func final() throws { _ = try pass(nextPass(), final: true) }
+
+  /// Digests of both ends, compared. A copy's source serves again as soon as its own are fixed.
+  private func verify() throws -> [String: String] {
+    let method = manifest.verify
+    let offers = try destination.record().offers
+    func digests(_ side: Side) throws -> [JSONValue] {
+      try column(manifest.state.map { Step(.verify, side: side, item: $0.name) }) { [self] step in
+        let item = step.item ?? ""
+        let arguments = digestArguments(offer: offers[item] ?? [:], target: side == .destination ? "staged" : nil)
+        return try node(side).call(
+          CallRequest(item: item, call: .digest, full: method == .full, arguments: arguments, keepListing: side == .destination)
+        ).result
+      }
+    }
+    let atSource: [JSONValue]
+    let atDestination: [JSONValue]
+    if manifest.mode == .copy {
+      atSource = try digests(.source)
+      try step(Step(.verify, act: "thaw", side: .source)) { try source.send(.thaw) }
+      atDestination = try digests(.destination)
+    } else {
+      let both = try Threads.map(Side.allCases) { try digests($0) }
+      (atSource, atDestination) = (both[0], both[1])
+    }
+    var roots: [String: String] = [:]
+    for (index, item) in manifest.state.enumerated() {
+      let (left, right) = (atSource[index], atDestination[index])
+      guard let root = left["root"]?.string, root == right["root"]?.string else {
+        throw VerificationFailure.error(item: item.name, source: left, destination: right)
+      }
+      if left["entries"]?.int == 0 && !item.allowEmpty {
+        throw FerryError(.precondition, "'\(item.name)' is empty at the source", hint: "if that is right, say `allow-empty: true`; nothing was changed")
+      }
+      roots[item.name] = root
+    }
+    return roots
+  }
+
+  func digestArguments(offer: JSONValue, target: String?) -> JSONValue {
+    var arguments: JSONValue = ["algorithm": .string(manifest.digestAlgorithm.rawValue), "offer": offer]
+    if let target { arguments["target"] = .string(target) }
+    return arguments
+  }
+
+  private func verifiedRoots() throws -> [String: String] {
+    let records = [try source.record(), try destination.record()]
+    if let roots = records.map(\.verified).first(where: { !$0.isEmpty }) { return roots }
+    // A copy has no seal that would have kept them: the journal has.
+    var roots: [String: String] = [:]
+    for entry in try journal.steps(id) where entry.step.phase == .verify && entry.step.side == .source {
+      if let item = entry.step.item, case .done(let result) = entry.outcome { roots[item] = result["root"]?.string }
+    }
+    return roots
+  }
+}
+
+extension StepEntry {
+  var succeeded: Bool { if case .done = outcome { true } else { false } }
+}
+
+/// Two ends that should be equal and are not.
+enum VerificationFailure {
+  static let words = "the ends are not equal"
+
+  static func error(item: String, source: JSONValue, destination: JSONValue) -> FerryError {
+    func describe(_ value: JSONValue) -> String { "\(value["root"]?.string ?? "no root") over \(value["entries"]?.int ?? 0) entries" }
+    return FerryError(
+      .peer, "\(words): '\(item)' is \(describe(source)) at the source and \(describe(destination)) at the destination",
+      hint: "the source goes on serving; `ferry logs` shows what the provider said")
+  }
+}
+
+/// Gives word to a node now and then, until told to end.
+final class KeepAlive: Sendable {
+  private let over = Signal()
+
+  init(every interval: Duration, _ act: @escaping @Sendable () -> Void) {
+    let over = over
+    Threads.detach { while !over.wait(atMost: interval) { act() } }
+  }
+
+  func end() { over.raise() }
+}

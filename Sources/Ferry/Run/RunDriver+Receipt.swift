@@ -1,0 +1,57 @@
+import FerrySystem
+
+/// The receipt, from the journal alone: it is the same whether one session or five made the run.
+extension RunDriver {
+  func makeReceipt() throws -> Receipt {
+    let steps = try journal.steps(id).filter(\.succeeded)
+    let offers = try destination.record().offers
+    let catalog = try configuration.catalog()
+    let providers = Set(manifest.state.map(\.provider)).sorted()
+    return Receipt(
+      run: id, name: manifest.name, mode: manifest.mode, began: entry.created, ended: wallClock(), ferry: ferryVersion, manifest: manifest.digest,
+      source: try describe(source), destination: try describe(destination),
+      plugins: try providers.map { provider in
+        Receipt.Plugin(provider: provider, version: catalog.version(of: provider), sha256: try catalog.provider(provider).sha256)
+      },
+      items: try manifest.state.map { try item($0, steps, offer: offers[$0.name] ?? [:]) },
+      outage: outage(steps), verify: manifest.verify, algorithm: manifest.digestAlgorithm)
+  }
+
+  private func describe(_ node: NodeConnection) throws -> Receipt.Node {
+    let spec = manifest.node(node.side)
+    return Receipt.Node(node: spec.node, name: spec.name, host: node.hello.host, home: node.hello.home)
+  }
+
+  private func item(_ item: ItemSpec, _ steps: [StepEntry], offer: JSONValue) throws -> Receipt.Item {
+    let moved = try steps.filter { $0.step.item == item.name && $0.step.pass != nil }.map { try $0.result.decode(Moved.self) }
+    func digest(_ side: Side) -> JSONValue {
+      steps.last { $0.step.phase == .verify && $0.step.item == item.name && $0.step.side == side }?.result ?? [:]
+    }
+    return Receipt.Item(
+      name: item.name, provider: item.provider, entries: digest(.destination)["entries"]?.int ?? 0, bytes: digest(.destination)["bytes"]?.int ?? 0,
+      passes: moved.count, sent: moved.reduce(0) { $0 + $1.sent }, sourceRoot: digest(.source)["root"]?.string ?? "",
+      destinationRoot: digest(.destination)["root"]?.string ?? "", offer: offer)
+  }
+
+  /// The outage of the session that succeeded: from the first service's stop to the last one's start.
+  private func outage(_ steps: [StepEntry]) -> Receipt.Outage {
+    var outage = Receipt.Outage()
+    guard let stop = steps.last(where: { $0.step.act == "quiesce" }) else { return outage }
+    let finals = steps.filter { $0.step.phase == .final && $0.began >= stop.began }
+    let startAct = manifest.mode == .copy ? "thaw" : "start"
+    guard let start = steps.last(where: { $0.step.act == startAct && $0.began >= stop.began }), let began = finals.map(\.began).min(),
+      let ended = finals.compactMap(\.ended).max(), let over = start.ended
+    else { return outage }
+    outage.stop = began - stop.began
+    outage.final = ended - began
+    outage.verify = start.began - ended
+    outage.start = over - start.began
+    outage.total = over - stop.began
+    return outage
+  }
+}
+
+extension StepEntry {
+  /// What a step that succeeded has answered.
+  var result: JSONValue { if case .done(let value) = outcome { value } else { [:] } }
+}

@@ -1,0 +1,59 @@
+/// What a run is told beside its manifest.
+public struct RunOptions: Sendable, Codable, Hashable {
+  /// Overrides `cutover.max-downtime`.
+  public var maxDowntime: Duration?
+  /// Wait for `ferry proceed` before these phases, beside `cutover.hold-before`.
+  public var holdBefore: [Phase] = []
+  /// Go on although the destination looks too small.
+  public var ignoreSpace = false
+
+  public init() {}
+}
+
+/// How a session of a run ended.
+public struct RunResult: Sendable, Codable, Hashable {
+  public var run: String
+  public var status: RunEntry.Status
+  /// The frozen exit code of the command.
+  public var exit: ExitCode
+  public var error: FerryError?
+  public var receipt: Receipt?
+  /// What compensation could not do, each with the command that finishes it.
+  public var remaining: [String] = []
+}
+
+/// The exit codes of the `ferry` command. Frozen.
+public enum ExitCode: Int32, Sendable, Codable, CaseIterable {
+  case done = 0
+  /// Failed; the source is as it was.
+  case failed = 1
+  /// Wrong usage or an invalid manifest.
+  case usage = 2
+  /// Done, but some items could not be read.
+  case unread = 3
+  case checkFailed = 4
+  /// Stopped where it can be resumed.
+  case resumable = 5
+  /// The ends are not equal.
+  case mismatch = 6
+  /// Compensation is incomplete: a person is needed.
+  case incomplete = 7
+  case notFound = 10
+  case locked = 11
+  case auth = 12
+  case interrupted = 130
+
+  /// The code for an error that ended a command before a run began.
+  public init(_ error: FerryError) {
+    self =
+      switch error.class {
+      case .invalid: .usage
+      case .notFound: .notFound
+      case .conflict: .locked
+      case .auth: .auth
+      case .cancelled: .interrupted
+      case .precondition: .checkFailed
+      default: .failed
+      }
+  }
+}

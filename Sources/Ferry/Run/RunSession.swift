@@ -1,0 +1,131 @@
+import FerrySystem
+import Glibc
+
+/// One session of a run from its lock to its result: drives forward or back, and compensates for what failed.
+struct RunSession: Sendable {
+  enum Intention: Sendable {
+    case forward
+    case back(RunDriver.Permission)
+  }
+
+  let configuration: Engine.Configuration
+  let journal: any Journal
+  let cancellation: Cancellation
+  let handler: @Sendable (Event) -> Void
+
+  /// Takes up a run that the journal has.
+  func take(_ id: String, _ intention: Intention) throws -> RunResult {
+    guard let entry = try journal.run(id) else { throw FerryError(.notFound, "there is no run \(id)", hint: "`ferry history` lists them") }
+    let folder = configuration.folder(of: entry.id)
+    try Files.makeFolder(folder)
+    guard let lock = try FileLock(ifFree: "\(folder)/controller.lock") else {
+      let pid = entry.controller.map { " (process \($0.pid))" } ?? ""
+      throw FerryError(.conflict, "a controller is at work on run \(entry.id)\(pid)", hint: "`ferry status \(entry.id) --follow` shows it; `ferry cancel \(entry.id)` ends it")
+    }
+    defer { lock.unlock() }
+    switch entry.status {
+    case .done, .undone, .cleaned: throw FerryError(.precondition, "run \(entry.id) is \(entry.status.rawValue): there is nothing left to do", hint: "`ferry history` lists all runs")
+    case .running, .kept, .incomplete: break
+    }
+    let requests = RunRequests(folder: folder)
+    requests.clear(.cancel)
+    let driver = try RunDriver(
+      configuration: configuration, journal: journal, entry: entry, requests: requests, cancellation: cancellation,
+      events: EventSink(run: entry.id, log: "\(folder)/events.jsonl", handler: handler))
+    driver.events.emit(.session) { $0.text = entry.manifest.name }
+    try driver.restoreHookContext()
+    let result: RunResult
+    switch intention {
+    case .forward: result = try goForward(driver)
+    case .back(let permission): result = try goBack(driver, permission, because: nil)
+    }
+    driver.close()
+    try journal.update(entry.id) {
+      $0.status = result.status
+      $0.ended = result.status == .running ? nil : wallClock()
+      $0.error = result.error
+      $0.receipt = result.receipt ?? $0.receipt
+      $0.controller = nil
+    }
+    driver.fault("run ended")
+    driver.events.emit(.ended) {
+      $0.text = result.status.rawValue
+      $0.seconds = result.receipt?.outage.total
+    }
+    return result
+  }
+
+  private func goForward(_ driver: RunDriver) throws -> RunResult {
+    let watcher = CancellationWatcher(driver)
+    defer { watcher.end() }
+    do {
+      try driver.open()
+      let receipt = try driver.forward()
+      return RunResult(run: driver.id, status: .done, exit: .done, receipt: receipt)
+    } catch {
+      watcher.end()
+      let failure = FerryError.wrap(error)
+      if try journal.steps(driver.id).isEmpty {
+        driver.events.emit(.error) { $0.text = failure.description }
+        return RunResult(run: driver.id, status: .undone, exit: code(for: failure, in: .check), error: failure)
+      }
+      return try goBack(driver, RunDriver.Permission(keep: driver.manifest.onFailure == .keep), because: failure)
+    }
+  }
+
+  /// Compensation is a session of its own, with fresh processes: the same way as `ferry rollback`.
+  private func goBack(_ driver: RunDriver, _ permission: RunDriver.Permission, because failure: FerryError?) throws -> RunResult {
+    var remaining: [String]
+    let phase = driver.current.withLock { $0 }
+    do {
+      try driver.open()
+      if failure != nil, try driver.destination.record().state == .active { return resumable(driver, failure) }
+      remaining = try driver.back(permission)
+      // What a destination that was being started may have accepted is kept: the way out is forward, or a person's word.
+      if failure != nil, try [.starting, .active].contains(driver.destination.record().state) { return resumable(driver, failure, remaining) }
+    } catch {
+      let second = FerryError.wrap(error)
+      if failure == nil && second.class == .conflict { throw second }
+      remaining = [second.description]
+    }
+    if remaining.isEmpty {
+      return RunResult(run: driver.id, status: permission.keep ? .kept : .undone, exit: code(for: failure, in: phase), error: failure)
+    }
+    remaining.append("`ferry rollback \(driver.id)` tries the rest again; `ferry node status` on each node tells who owns the state")
+    return RunResult(run: driver.id, status: .incomplete, exit: .incomplete, error: failure ?? FerryError(.internal, "the run could not be undone"), remaining: remaining)
+  }
+
+  private func resumable(_ driver: RunDriver, _ failure: FerryError?, _ remaining: [String] = []) -> RunResult {
+    let forward = "the destination has taken over: `ferry resume \(driver.id)` finishes the run"
+    return RunResult(run: driver.id, status: .running, exit: .resumable, error: failure, remaining: remaining + [forward])
+  }
+
+  private func code(for failure: FerryError?, in phase: Phase) -> ExitCode {
+    guard let failure else { return .done }
+    if failure.message.hasPrefix(VerificationFailure.words) { return .mismatch }
+    return switch failure.class {
+    case .cancelled: .interrupted
+    case .precondition: phase == .check ? .checkFailed : .failed
+    case .auth: .auth
+    case .conflict: failure.message.contains("belongs to run") ? .locked : .failed
+    default: .failed
+    }
+  }
+}
+
+/// Passes a cancellation on to the nodes, whose calls may be long.
+private final class CancellationWatcher: Sendable {
+  private let over = Lock(false)
+
+  init(_ driver: RunDriver) {
+    let over = over
+    Threads.detach {
+      while !over.withLock({ $0 }) {
+        if driver.cancellation.isCancelled || driver.requests.isPosted(.cancel) { return driver.interrupt() }
+        usleep(100_000)
+      }
+    }
+  }
+
+  func end() { over.withLock { $0 = true } }
+}
