@@ -4,7 +4,7 @@ import Glibc
 
 /// One node's end of a run: answers the controller over stdin and stdout, and drives its `NodeSession`. Ends with the connection.
 final class Agent: Sendable {
-  private let surroundings: @Sendable (NodeStore, @escaping @Sendable (NodeReport) -> Void) throws -> NodeSession.Surroundings
+  private let configuration: Engine.Configuration
   private let home: String
   private let session = Lock<OpenSession?>(nil)
   private let connection = Lock<RPCConnection?>(nil)
@@ -22,12 +22,9 @@ final class Agent: Sendable {
   }
 
   /// An agent for a node's home.
-  init(home: String, pluginFolders: [String], executable: String) {
+  init(home: String, configuration: Engine.Configuration) {
     self.home = home
-    surroundings = { store, report in
-      NodeSession.Surroundings(
-        store: store, plugins: try PluginCatalog.standard(folders: pluginFolders, cache: "\(store.home)/cache"), executable: executable, report: report)
-    }
+    self.configuration = configuration
   }
 
   /// Serves until the controller is gone, then ends what it started.
@@ -77,7 +74,7 @@ final class Agent: Sendable {
       let request = try params.decode(HooksRequest.self)
       let report = node.surroundings.report
       return try HookRunner(folder: "\(node.folder)/hooks").run(
-        request.hooks, input: request.input, timeout: request.timeout, onLog: { report(.log(item: nil, level: 1, text: $0)) })
+        request.hooks, input: request.input, timeout: request.timeout, onLog: { report(.log(item: nil, level: .info, text: $0)) })
     case .touch:
       guard try node.surroundings.store.record(node.record.run, .source)?.epoch == node.epoch else { break }
       try Watchdog.touch(folder: node.folder, for: open.request.watchdog)
@@ -87,9 +84,9 @@ final class Agent: Sendable {
     case .seal: try node.seal(verified: params.decode(VerifiedRequest.self).verified)
     case .unseal: try node.unseal(confirmed: params.decode(UnsealRequest.self).confirmed)
     case .retire: try node.retire()
-    case .activate: try node.activate(verified: params.decode(VerifiedRequest.self).verified)
+    case .proven: try node.noteProven(params.decode(VerifiedRequest.self).verified)
+    case .activate: try node.activate()
     case .start: try node.start()
-    case .untouched: return .bool(try node.isUntouched())
     case .deactivate: try node.deactivate(evenIfStarted: params.decode(DeactivateRequest.self).evenIfStarted)
     case .renounce: return .int(Int64(try node.renounce()))
     case .discard: try node.discard()
@@ -118,7 +115,7 @@ final class Agent: Sendable {
     var record = proposal
     if request.visitor {
       // What a look needs on disk goes with it.
-      store = NodeStore(home: "\(Environment.all["TMPDIR"] ?? "/tmp")/ferry-look-\(Digest.hex(Digest.random(8)))")
+      store = NodeStore(home: "\(Environment.all["TMPDIR"] ?? "/tmp")/ferry-look-\(Hex.random(8))")
       try Files.makeFolder(store.folder(try NodeStore.checked(run: proposal.run), proposal.side))
       record.epoch = 0
     } else {
@@ -133,7 +130,9 @@ final class Agent: Sendable {
       try SessionProcesses(folder: store.folder(record.run, record.side)).add(.current)
     }
     let node = NodeSession(
-      try surroundings(store, report), record: record, epoch: record.epoch, secrets: SecretResolver(sent: sent), stall: request.stall)
+      NodeSession.Surroundings(
+        store: store, plugins: try configuration.catalog(), pluginFolders: configuration.pluginFolders, executable: configuration.executable,
+        report: report), record: record, epoch: record.epoch, secrets: SecretResolver(sent: sent), stall: request.stall)
     let limit = request.bandwidth.map { BandwidthLimit(bytesPerSecond: $0) }
     session.withLock { $0 = OpenSession(node: node, request: request, limit: limit) }
     return try JSONValue(encoding: record)
@@ -142,7 +141,7 @@ final class Agent: Sendable {
   private static func tell(_ controller: RPCConnection, _ report: NodeReport) {
     switch report {
     case .log(let item, let level, let text):
-      controller.notify(AgentNotification.log.rawValue, ["item": item.map { .string($0) } ?? .null, "level": .int(Int64(level)), "text": .string(text)])
+      controller.notify(AgentNotification.log.rawValue, ["item": item.map { .string($0) } ?? .null, "level": .int(Int64(level.rawValue)), "text": .string(text)])
     case .progress(let item, let progress):
       guard var params = try? JSONValue(encoding: progress) else { return }
       params["item"] = .string(item)
@@ -171,7 +170,7 @@ extension Agent {
     var flags: PassFlags = []
     if request.first { flags.insert(.first) }
     if request.final { flags.insert(.final) }
-    if request.full { flags.insert(.full) }
+    if request.full { flags.insert(.fullDigest) }
     var arguments = request.arguments
     if request.keepListing { arguments["listing"] = .string("\(node.folder)/\(request.item).listing") }
     let began = ContinuousClock.now
@@ -225,13 +224,8 @@ extension Agent {
     defer { try? Files.remove(fresh) }
     var arguments = request.arguments
     if Files.exists(kept) { arguments["listing"] = .string(fresh) }
-    let result = try open.node.call(.digest, request.item, flags: .full, arguments: arguments)
+    let result = try open.node.call(.digest, request.item, flags: .fullDigest, arguments: arguments)
     let drift = Files.exists(kept) && Files.exists(fresh) ? try ListingComparison.compare(kept, fresh) : nil
     return CompareReply(root: result["root"]?.string ?? "", entries: result["entries"]?.int ?? 0, bytes: result["bytes"]?.int ?? 0, drift: drift)
   }
-}
-
-extension Duration {
-  /// Seconds with fractions.
-  var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }

@@ -10,7 +10,7 @@ enum AgentMethod: String, Codable, CaseIterable {
   /// Source.
   case quiesce, thaw, seal, unseal, retire
   /// Destination.
-  case activate, start, deactivate, renounce, untouched
+  case proven, activate, start, deactivate, renounce
   /// Both.
   case discard, release, finish, compare
 }
@@ -70,7 +70,7 @@ struct HooksRequest: Codable, Sendable {
   var timeout: Duration
 }
 
-/// `seal` and `activate`: the roots that both ends agree on, by item.
+/// `proven` and `seal`: the roots that both ends agree on, by item.
 struct VerifiedRequest: Codable, Sendable { var verified: [String: String] }
 struct UnsealRequest: Codable, Sendable {
   /// The destination has answered `renounce`.

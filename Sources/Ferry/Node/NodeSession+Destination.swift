@@ -2,14 +2,19 @@ import FerrySystem
 
 /// The destination's way: inactive → activating → starting → active, and back as far as it goes.
 extension NodeSession {
+  /// Both ends agree on these roots. Kept here before the seal: a person may have to act on them alone.
+  func noteProven(_ roots: [String: String]) throws {
+    try exclusively { held in
+      try held.require(.inactive, to: "note the proof of")
+      try held.update { $0.verified = roots }
+    }
+  }
+
   /// Gives what was received its real names. Nothing may serve it yet.
-  func activate(verified: [String: String]) throws {
+  func activate() throws {
     try exclusively { held in
       try held.require(.inactive, .activating, to: "activate")
-      try held.update {
-        $0.state = .activating
-        $0.verified = verified
-      }
+      try held.update { $0.state = .activating }
       try services.hold()
       try callAll(.activate)
     }
@@ -60,13 +65,29 @@ extension NodeSession {
     }
   }
 
+  /// What was received is what was proven equal, or nothing is activated. For a person who acts without the controller.
+  func proveReceived() throws {
+    for item in record.items {
+      let arguments: JSONValue = [
+        "offer": record.offers[item.name] ?? [:], "target": .string(record.state == .activating ? "active" : "staged"),
+        "algorithm": .string(record.digestAlgorithm.rawValue),
+      ]
+      let root = try call(.digest, item.name, flags: .fullDigest, arguments: arguments)["root"]?.string
+      guard let proven = record.verified[item.name], proven == root else {
+        throw FerryError(
+          .precondition, "'\(item.name)' was not proven equal to its source: its root is \(root ?? "none"), proven was \(record.verified[item.name] ?? "none")",
+          hint: "nothing was activated")
+      }
+    }
+  }
+
   /// Whether all items are still exactly what was proven equal.
   func isUntouched() throws -> Bool {
     guard let latest = try surroundings.store.record(record.run, record.side) else { return false }
     return try latest.items.allSatisfy { item in
       guard let root = latest.verified[item.name], let offer = latest.offers[item.name] else { return false }
       let arguments: JSONValue = ["offer": offer, "target": "active", "algorithm": .string(latest.digestAlgorithm.rawValue)]
-      return try call(.digest, item.name, flags: .full, arguments: arguments)["root"]?.string == root
+      return try call(.digest, item.name, flags: .fullDigest, arguments: arguments)["root"]?.string == root
     }
   }
 }

@@ -7,6 +7,8 @@ final class NodeSession: Sendable {
   struct Surroundings: Sendable {
     var store: NodeStore
     var plugins: PluginCatalog
+    /// Where the catalog looks, for the watchdog's own.
+    var pluginFolders: [String]
     /// The `ferry` program, for hosts and the watchdog.
     var executable: String
     var report: @Sendable (NodeReport) -> Void
@@ -121,7 +123,7 @@ final class NodeSession: Sendable {
 
 /// What happens on a node while it works.
 enum NodeReport: Sendable {
-  case log(item: String?, level: Int, text: String)
+  case log(item: String?, level: LogLevel, text: String)
   case progress(item: String, ProgressReport)
   case service(ServiceEvent)
 }

@@ -13,7 +13,7 @@ public struct TargetLock: Sendable, Codable, Hashable {
 }
 
 extension NodeStore {
-  private func path(of target: String) -> String { "\(home)/locks/\(Digest.sha256(Array(target.utf8)).prefix(32)).json" }
+  private func path(of target: String) -> String { "\(home)/locks/\(SHA256.hex(Array(target.utf8)).prefix(32)).json" }
 
   /// Takes the lock for a run, or says who has it.
   func lock(_ target: String, run: String, side: Side) throws {

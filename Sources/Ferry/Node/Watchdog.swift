@@ -25,7 +25,7 @@ enum Watchdog {
     let home = session.surroundings.store.home
     let arguments =
       [session.surroundings.executable, "watchdog", "--home", home, "--run", session.record.run]
-      + session.surroundings.plugins.folders.flatMap { ["--plugins", $0] }
+      + session.surroundings.pluginFolders.flatMap { ["--plugins", $0] }
     if Files.exists("/run/systemd/private"), let systemd = try? Programs.find("systemd-run") {
       let unit = "ferry-watchdog-\(session.record.run)-\(session.epoch ?? 0)"
       let outcome = try? Command([systemd, "--quiet", "--collect", "--unit=\(unit)"] + arguments, timeout: .seconds(10)).run()

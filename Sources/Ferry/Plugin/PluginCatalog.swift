@@ -4,7 +4,7 @@ import Glibc
 /// The plugins of this node. No plugin is loaded into this process: each describes itself in a process of its own, once for each state
 /// of its file.
 public final class PluginCatalog: Sendable {
-  private let folders: [String]
+  let folders: [String]
   private let lock: PluginLock?
   private let executable: String
   private let cache: PluginCache

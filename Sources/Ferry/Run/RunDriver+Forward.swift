@@ -35,11 +35,11 @@ extension RunDriver {
 
   /// The destination takes over: real names, services, the switch, and the source's copy goes.
   private func takeOver() throws {
-    let roots = try verifiedRoots()
+    let roots = try destination.record().verified
     if try destination.record().state != .active {
       try phase(.activate) {
         if try destination.record().state != .starting {
-          try step(Step(.activate, side: .destination)) { try destination.send(.activate, VerifiedRequest(verified: roots)) }
+          try step(Step(.activate, side: .destination)) { try destination.send(.activate) }
         }
         try step(Step(.activate, act: "start", side: .destination)) { try destination.send(.start) }
       }
@@ -153,7 +153,7 @@ extension RunDriver {
   private func verify() throws -> [String: String] {
     let method = manifest.verify
     let offers = try destination.record().offers
-    func digests(_ side: Side) throws -> [JSONValue] {
+    @Sendable func digests(_ side: Side) throws -> [JSONValue] {
       try column(manifest.state.map { Step(.verify, side: side, item: $0.name) }) { [self] step in
         let item = step.item ?? ""
         let arguments = digestArguments(offer: offers[item] ?? [:], target: side == .destination ? "staged" : nil)
@@ -183,6 +183,7 @@ extension RunDriver {
       }
       roots[item.name] = root
     }
+    try step(Step(.verify, act: "proven", side: .destination)) { try destination.send(.proven, VerifiedRequest(verified: roots)) }
     return roots
   }
 
@@ -190,17 +191,6 @@ extension RunDriver {
     var arguments: JSONValue = ["algorithm": .string(manifest.digestAlgorithm.rawValue), "offer": offer]
     if let target { arguments["target"] = .string(target) }
     return arguments
-  }
-
-  private func verifiedRoots() throws -> [String: String] {
-    let records = [try source.record(), try destination.record()]
-    if let roots = records.map(\.verified).first(where: { !$0.isEmpty }) { return roots }
-    // A copy has no seal that would have kept them: the journal has.
-    var roots: [String: String] = [:]
-    for entry in try journal.steps(id) where entry.step.phase == .verify && entry.step.side == .source {
-      if let item = entry.step.item, case .done(let result) = entry.outcome { roots[item] = result["root"]?.string }
-    }
-    return roots
   }
 }
 

@@ -7,11 +7,13 @@ extension RunDriver {
     let offers = try destination.record().offers
     let catalog = try configuration.catalog()
     let providers = Set(manifest.state.map(\.provider)).sorted()
+    let plugins = catalog.plugins()
     return Receipt(
       run: id, name: manifest.name, mode: manifest.mode, began: entry.created, ended: wallClock(), ferry: ferryVersion, manifest: manifest.digest,
       source: try describe(source), destination: try describe(destination),
       plugins: try providers.map { provider in
-        Receipt.Plugin(provider: provider, version: catalog.version(of: provider), sha256: try catalog.provider(provider).sha256)
+        let version = plugins.first { $0.module?.providers.contains { $0.id == provider } ?? false }?.module?.version
+        return Receipt.Plugin(provider: provider, version: version ?? "", sha256: try catalog.provider(provider).sha256)
       },
       items: try manifest.state.map { try item($0, steps, offer: offers[$0.name] ?? [:]) },
       outage: outage(steps), verify: manifest.verify, algorithm: manifest.digestAlgorithm)

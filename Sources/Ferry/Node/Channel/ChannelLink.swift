@@ -16,7 +16,7 @@ final class ChannelListener: Sendable {
   private let socket: Descriptor
 
   init(below home: String) throws {
-    let token = Digest.hex(Digest.random(32))
+    let token = Hex.random(32)
     let folder = "\(home)/links/\(token.prefix(16))"
     try Files.makeFolder(folder)
     address = ChannelAddress(folder: folder, token: token)
@@ -34,8 +34,9 @@ final class ChannelListener: Sendable {
       guard left > .zero, UnixSocket.isReadable(socket, within: left) else {
         throw FerryError(.peer, "the other end of the channel did not come within \(timeout.components.seconds) s")
       }
-      let number = Glibc.accept4(socket.number, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
+      let number = Glibc.accept(socket.number, nil, nil)
       guard number >= 0 else { continue }
+      _ = clinux_set_cloexec(number, 1)
       let candidate = Descriptor(number)
       var shown: [UInt8] = []
       while shown.count < address.token.utf8.count, UnixSocket.isReadable(candidate, within: .seconds(5)),
@@ -95,7 +96,7 @@ private enum UnixSocket {
   }
 
   private static func withAddress(_ folder: String, _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Void) throws {
-    let place = try Descriptor.open(folder, O_PATH | O_DIRECTORY)
+    let place = try Descriptor.open(folder, O_RDONLY | O_DIRECTORY)
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     let path = "/proc/self/fd/\(place.number)/link"

@@ -90,18 +90,18 @@ final class ChannelPump: Sendable {
 /// Bytes a second over all channels of a run: a bucket that every pump of the source draws from.
 final class BandwidthLimit: Sendable {
   private let rate: Double
-  private let full = Lock(ContinuousClock.now)
+  private let full = Lock(ContinuousClock().now)
 
   init(bytesPerSecond: Int64) { rate = Double(max(bytesPerSecond, 1)) }
 
   /// Small enough that a slow limit flows evenly.
-  var chunk: UInt64 { UInt64(min(max(rate / 20, 4096), 1 << 20)) }
+  var chunk: UInt64 { UInt64(min(max(rate / 20, 4096), 1_048_576)) }
 
   /// Waits until that many bytes may pass.
   func take(_ bytes: Int64) {
     let wait = full.withLock { full in
       let now = ContinuousClock.now
-      full = max(full, now).advanced(by: .seconds(Double(bytes) / rate))
+      full = max(full, now).advanced(by: .seconds(Double(bytes) / rate) as Duration)
       return now.duration(to: full)
     }
     let (seconds, fraction) = wait.components

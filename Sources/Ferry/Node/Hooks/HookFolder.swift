@@ -104,7 +104,7 @@ public enum HookFolder {
       do {
         let bytes = try Files.read(path, limit: HookFolder.limit)
         let moment = moment ?? (start[0] < 53 ? .before : .after)
-        hooks.append(Hook(point: point, seat: seat, moment: moment, name: name, content: Data(bytes), digest: try SHA256.hex(bytes)))
+        hooks.append(Hook(point: point, seat: seat, moment: moment, name: name, content: Data(bytes), digest: SHA256.hex(bytes)))
       } catch {
         let message = FerryError.wrap(error).message
         problems.append(message.hasPrefix(path) ? message : "\(path): \(message)")

@@ -1,0 +1,98 @@
+import FerrySystem
+import Glibc
+
+/// After a run: proof, cleaning up, locks.
+extension Engine {
+  /// Whether a run's destination still is what was received, item by item.
+  public struct Verification: Sendable, Codable, Hashable {
+    public struct Item: Sendable, Codable, Hashable {
+      public var name: String
+      public var expected: String
+      public var found: String
+      public var entries: Int64
+      public var isEqual: Bool { expected == found }
+      /// What has changed since, where the provider can list it.
+      public var drift: Drift?
+    }
+    public var run: String
+    public var items: [Item]
+    public var isEqual: Bool { items.allSatisfy(\.isEqual) }
+  }
+
+  /// A receipt by its file, or by its run's id.
+  public func receipt(_ reference: String) throws -> Receipt {
+    if Files.exists(reference) { return try JSONValue.decode(Receipt.self, from: Files.read(reference)) }
+    let entry = try find(reference)
+    guard let receipt = entry.receipt else {
+      throw FerryError(.notFound, "run \(entry.id) has no receipt: it is \(entry.status.rawValue)", hint: "only a run that is done has one")
+    }
+    return receipt
+  }
+
+  /// Reads the destination again, in full, and compares it with a receipt.
+  public func verify(_ reference: String) async throws -> Verification {
+    let receipt = try receipt(reference)
+    let entry = try find(receipt.run)
+    return try await Threads.run {
+      try self.look(entry.manifest, run: entry.id) { destination in
+        Verification(
+          run: entry.id,
+          items: try receipt.items.map { item in
+            let arguments: JSONValue = ["offer": item.offer, "target": "active", "algorithm": .string(receipt.algorithm.rawValue)]
+            let found: CompareReply = try destination.send(.compare, CallRequest(item: item.name, call: .digest, full: true, arguments: arguments)).decode()
+            return Verification.Item(name: item.name, expected: item.destinationRoot, found: found.root, entries: found.entries, drift: found.drift)
+          })
+      }
+    }
+  }
+
+  private func look<Value>(_ manifest: Manifest, run: String, _ body: (NodeConnection) throws -> Value) throws -> Value {
+    let node = try NodeConnection(manifest.destination, side: .destination, configuration: configuration) { _, _ in }
+    defer { node.close() }
+    let secrets = try SecretResolver.controllerSecrets(of: manifest.state)
+    _ = try node.open(manifest.openRequest(run: run, side: .destination, epoch: 0, secrets: secrets, visitor: true))
+    return try body(node)
+  }
+
+  /// Forgets a run that has ended: holds on the source's services are lifted without starting them, kept targets go, locks and what the nodes
+  /// keep of it go. A run that can still be resumed is refused.
+  public func cleanup(_ run: String) async throws {
+    let entry = try find(run)
+    switch entry.status {
+    case .running, .incomplete:
+      throw FerryError(.precondition, "run \(entry.id) is \(entry.status.rawValue)", hint: "end it first: `ferry resume \(entry.id)` or `ferry rollback \(entry.id)`")
+    case .cleaned: return
+    case .kept: _ = try await rollback(entry.id)
+    case .done, .undone: break
+    }
+    try await Threads.run {
+      try self.journal.update(entry.id) { $0.epoch += 1 }
+      guard let epoch = try self.journal.run(entry.id)?.epoch else { return }
+      for side in Side.allCases {
+        let node = try NodeConnection(entry.manifest.node(side), side: side, configuration: self.configuration) { _, _ in }
+        defer { node.close() }
+        _ = try node.open(entry.manifest.openRequest(run: entry.id, side: side, epoch: epoch))
+        try node.send(.finish)
+      }
+      try self.journal.update(entry.id) { $0.status = .cleaned }
+      try Files.remove(self.configuration.folder(of: entry.id))
+    }
+  }
+
+  /// Gives up a run's locks on this machine's nodes, after saying whose they are. Refused while a process of the run is alive.
+  public func unlock(_ run: String) throws -> [TargetLock] {
+    let (id, homes) = try homes(of: run)
+    let locks = homes.flatMap { NodeStore(home: $0).locks(of: id) }
+    if let alive = locks.first(where: { $0.owner.isAlive }) {
+      throw FerryError(.conflict, "run \(alive.run) is at work: process \(alive.owner.pid) holds \(alive.target)", hint: "`ferry cancel \(alive.run)` ends it")
+    }
+    for home in homes { for side in Side.allCases { try NodeStore(home: home).unlock(run: id, side: side) } }
+    return locks
+  }
+
+  private func homes(of run: String) throws -> (run: String, homes: [String]) {
+    guard let entry = try journal.run(run) else { return (run, [NodeStore.defaultHome]) }
+    let specs = [entry.manifest.source, entry.manifest.destination].filter { $0.node == "local" }
+    return (entry.id, Set(specs.map { $0.home ?? NodeStore.defaultHome }).sorted())
+  }
+}
