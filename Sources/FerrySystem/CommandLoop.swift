@@ -29,7 +29,7 @@ struct CommandLoop {
     var outcome = Command.Outcome(code: 0)
     var deadline = command.timeout.map { ContinuousClock.now + $0 }
     var ending = false
-    if unwritten.isEmpty { writer = nil }
+    if unwritten.isEmpty { endInput() }
     while true {
       var states = [pollfd(fd: exit.number, events: Int16(POLLIN), revents: 0)]
       states.append(pollfd(fd: ending ? -1 : (command.cancellation?.descriptor ?? -1), events: Int16(POLLIN), revents: 0))
@@ -83,6 +83,12 @@ struct CommandLoop {
       }
       unwritten = unwritten.dropFirst(written)
     }
+    endInput()
+  }
+
+  /// Closed outright: the caller may still hold a reference, and a program that reads to the end would wait for ever.
+  private mutating func endInput() {
+    writer?.close()
     writer = nil
   }
 
