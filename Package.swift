@@ -56,5 +56,6 @@ let package = Package(
     tests("ABITests", ["Ferry", "CFerry", "FerrySystem", "TestSupport"]),
     tests("PluginKitTests", ["FerryPluginKit", "TestSupport"]),
     tests("TreeTests", ["FerryTree", "FerrySystem", "TestSupport"]),
+    tests("ServiceTests", ["Ferry", "FerrySystem", "TestSupport"]),
   ]
 )

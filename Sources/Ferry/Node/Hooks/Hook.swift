@@ -15,13 +15,17 @@ public struct Hook: Sendable, Codable, Hashable {
   /// Around the core's act, or once the phase has failed.
   public enum Moment: String, Sendable, Codable { case before, after, failed }
 
+  /// When it runs.
   public var point: Point
+  /// Where it runs.
   public var seat: Seat
+  /// On which side of the core's act.
   public var moment: Moment
   /// The file's name: `NN-what`.
   public var name: String
-  /// The file's bytes, and their SHA-256 in hex.
+  /// The file's bytes.
   public var content: Data
+  /// Their SHA-256, hex.
   public var digest: String
 
   /// Its path inside the hook folder, for messages.

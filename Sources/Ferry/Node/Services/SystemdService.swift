@@ -117,6 +117,7 @@ struct SystemdService: ServiceDriver {
   func health() throws -> ServiceHealth {
     let unit = try show(fullName)
     switch unit["ActiveState"] {
+    case "active" where unit["Type"] == "oneshot": return .healthy
     case "active": return .running("\(unit["InvocationID"] ?? "") \(unit["MainPID"] ?? "")")
     case "inactive" where unit["Type"] == "oneshot" && unit["Result"] == "success": return .healthy
     case "failed": return .failed("the unit failed (\(unit["Result"] ?? "?")); `\(shell) status \(unit.id)` says why")
