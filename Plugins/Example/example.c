@@ -71,8 +71,7 @@ static int open_file(const char *path, struct stat *status) {
   if (file < 0) return -1;
   if (fstat(file, status) == 0 && S_ISREG(status->st_mode)) return file;
   close(file);
-  errno = EINVAL;
-  return -1;
+  return errno = EINVAL, -1;
 }
 
 /* A new name is safe once its folder is on disk. */
@@ -133,16 +132,13 @@ static ferry_status create(const ferry_host *host, const ferry_item *item, void 
              !(name = strrchr(me->path, '/'))[1]) {
     status = fail(host, FERRY_INVALID, "write {file: /path/to/file}", "item '%s' needs the absolute path of a file", item->name);
   } else {
-    int root = name == me->path;
-    snprintf(me->folder, sizeof me->folder, "%.*s", root ? 1 : (int)(name - me->path), me->path);
-    const char *slash = root ? "" : "/";
-    int a = snprintf(me->staged, sizeof me->staged, "%s%s.%s.ferry-%s", me->folder, slash, name + 1, item->run);
+    snprintf(me->folder, sizeof me->folder, "%.*s", (int)(name + 1 - me->path), me->path);
+    int a = snprintf(me->staged, sizeof me->staged, "%s.%s.ferry-%s", me->folder, name + 1, item->run);
     int b = snprintf(me->part, sizeof me->part, "%s.part", me->staged);
     int c = snprintf(me->kept, sizeof me->kept, "%s.kept", me->staged);
     if (a >= PATH_MAX || b >= PATH_MAX || c >= PATH_MAX) status = fail(host, FERRY_INVALID, "", "the path is too long: %s", me->path);
   }
-  if (status != FERRY_OK) free(me);
-  else *self = me;
+  *self = status == FERRY_OK ? me : (free(me), NULL);
   return status;
 }
 

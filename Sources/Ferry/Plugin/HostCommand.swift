@@ -7,6 +7,8 @@ import Glibc
 public enum HostCommand {
   /// The descriptor of the control socket in a fresh host.
   static let control: Int32 = 3
+  /// A crash says its signal. A page of backtrace would push the plugin's last words out of the error, and its handler is the process's.
+  static let environment: [String: String?] = ["SWIFT_BACKTRACE": "enable=no"]
 
   /// Runs `ferry host` (instructions come over descriptor 3) or `ferry host --describe FILE SHA256` (prints JSON), and ends the process.
   public static func run(_ arguments: [String]) -> Never {

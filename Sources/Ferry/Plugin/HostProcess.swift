@@ -84,7 +84,7 @@ public final class HostProcess: Sendable {
     let output = try Descriptor.pipe()
     let null = try Descriptor.open("/dev/null", O_RDONLY)
     let process = try ChildProcess.spawn(
-      [settings.executable, "host"],
+      [settings.executable, "host"], environment: HostCommand.environment,
       descriptors: [0: null.number, 1: output.write.number, 2: output.write.number, HostCommand.control: control.number])
     control.close()
     output.write.close()

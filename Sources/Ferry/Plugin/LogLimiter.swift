@@ -24,7 +24,8 @@ struct LogLimiter {
     admitted += 1
     var line = line
     let length = line.text.utf8.count
-    if length > Self.lineLength {
+    // Host and node both limit: the word at the end must survive the second time.
+    if length > Self.lineLength + 32 {
       line.text = String(decoding: line.text.utf8.prefix(Self.lineLength), as: UTF8.self) + "… (\(length) bytes)"
     }
     return lines + [line]

@@ -72,7 +72,8 @@ public final class PluginCatalog: Sendable {
 
   private func ask(_ file: PluginFile) throws -> PluginModule {
     let place = "plugin \(file.path)"
-    var command = Command([executable, "host", "--describe", file.path, file.sha256], timeout: .seconds(60))
+    var command = Command(
+      [executable, "host", "--describe", file.path, file.sha256], environment: HostCommand.environment, timeout: .seconds(60))
     command.grace = .milliseconds(200)
     let outcome = try command.run()
     guard outcome.succeeded else {
