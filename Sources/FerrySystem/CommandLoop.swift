@@ -75,7 +75,7 @@ struct CommandLoop {
   private mutating func feed() {
     guard let end = writer else { return }
     while !unwritten.isEmpty {
-      let written = unwritten.withUnsafeBytes { Glibc.write(end.number, $0.baseAddress, $0.count) }
+      let written = withoutPipeSignal { unwritten.withUnsafeBytes { Glibc.write(end.number, $0.baseAddress, $0.count) } }
       if written < 0 {
         // A program that ends without reading everything is no error of ours; its exit code tells.
         if errno == EAGAIN || errno == EINTR { return }
@@ -141,4 +141,23 @@ private struct CapturedText {
     line = []
     return String(decoding: kept.suffix(limit), as: UTF8.self)
   }
+}
+
+/// Writes to a pipe whose reader may be gone: an error here and no SIGPIPE, whatever the embedding process does with signals.
+private func withoutPipeSignal(_ write: () -> Int) -> Int {
+  var pipe = sigset_t()
+  var before = sigset_t()
+  sigemptyset(&pipe)
+  sigaddset(&pipe, SIGPIPE)
+  pthread_sigmask(SIG_BLOCK, &pipe, &before)
+  let written = write()
+  let code = errno
+  if written < 0 && code == EPIPE && sigismember(&before, SIGPIPE) == 0 {
+    // Raised for this thread: taken off before the signal is let in again.
+    var now = timespec()
+    _ = sigtimedwait(&pipe, nil, &now)
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nil)
+  errno = code
+  return written
 }
