@@ -94,7 +94,7 @@ import Testing
     try hook("copy/source/10-a", "echo one >&2; echo 'no such zone' >&2; exit 3")
     try hook("copy/source/20-b", "echo two >&2")
     let text = message { _ = try run(load()) }
-    #expect(text.contains("hook copy/source/10-a: exit code 3: no such zone") && text.contains("ferry resume"))
+    #expect(text.contains("hook copy/source/10-a: exit code 3: no such zone") && text.contains("mend it"))
     #expect(log.withLock { $0 } == ["one", "no such zone"])
   }
 

@@ -45,7 +45,7 @@ public struct HookRunner: Sendable {
   }
 
   private static let outputLimit = 1 << 20
-  private static let again = "mend it and `ferry resume`: hooks of this phase run again from the first"
+  private static let again = "mend it, then run again; a hook must bear being run twice"
 
   /// An executable of this node's own, for its user alone.
   private func write(_ hook: Hook) throws -> String {

@@ -75,7 +75,7 @@ struct SystemdService: ServiceDriver {
     }
     throw FerryError(
       .conflict, "something starts it again and again, faster than it can be held",
-      hint: "`\(shell) status \(unit)` and the journal say who; end that, then `ferry resume \(context.run)`")
+      hint: "`\(shell) status \(unit)` and the journal say who; end that, then run again")
   }
 
   private func stopRunning(_ unit: String) throws -> String {
