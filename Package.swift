@@ -54,6 +54,7 @@ let package = Package(
     example.1, rsync.1,
     .target(name: "TestSupport", dependencies: ["FerrySystem"], path: "Tests/TestSupport", swiftSettings: strict),
     tests("ABITests", ["Ferry", "CFerry", "FerrySystem", "TestSupport"]),
+    tests("RunTests", ["Ferry", "FerrySystem", "TestSupport"]),
     tests("PluginKitTests", ["FerryPluginKit", "TestSupport"]),
     tests("TreeTests", ["FerryTree", "FerrySystem", "TestSupport"]),
     tests("ServiceTests", ["Ferry", "FerrySystem", "TestSupport"]),

@@ -37,7 +37,13 @@ public final class Engine: Sendable {
 
     /// The plugins of this configuration.
     func catalog() throws -> PluginCatalog {
-      PluginCatalog(folders: pluginFolders, lock: try PluginLock.read("\(Files.parent(of: pluginFolders[0]))/ferry.lock"), executable: executable, cache: "\(stateFolder)/plugins")
+      PluginCatalog(folders: pluginFolders, lock: try PluginLock.read("\(Files.parent(of: pluginFolders[0]))/ferry.lock"), executable: executable, cache: Self.cacheFolder)
+    }
+
+    /// What plugins have said about themselves: worth keeping, and no loss.
+    private static var cacheFolder: String? {
+      let variables = Environment.all
+      return (variables["XDG_CACHE_HOME"] ?? variables["HOME"].map { "\($0)/.cache" }).map { "\($0)/ferry/plugins" }
     }
   }
 

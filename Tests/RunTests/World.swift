@@ -1,0 +1,131 @@
+@testable import Ferry
+import FerrySystem
+import Glibc
+import TestSupport
+
+/// Two nodes on this machine, a file that a small service keeps, and an engine. The service appends a line to the file whenever it is started
+/// or asked to write, and notes each line that it has accepted in a log of its own: whatever happens, the end that serves must have them all.
+/// Should both ends serve at once, it leaves a mark that no test overlooks.
+final class World: Sendable {
+  let folder: TemporaryFolder
+  let engine: Engine
+  let configuration: Engine.Configuration
+
+  init() throws {
+    folder = try TemporaryFolder()
+    let plugins = folder("plugins")
+    try Files.makeFolder(plugins)
+    try World.example.install(in: plugins)
+    configuration = Engine.Configuration(executable: Products.ferry, stateFolder: folder("state"), pluginFolders: [plugins])
+    engine = try Engine(configuration)
+    for side in ["a", "b"] { try Files.makeFolder(folder(side)) }
+    try folder.write("service", Self.script, mode: 0o755)
+    try folder.write("a/ledger", "")
+    try write("first")
+  }
+
+  /// The teaching plugin, built once by plain `cc`.
+  private static let example = ExamplePlugin()
+
+  // MARK: The service
+
+  private static let script = """
+    #!/bin/sh
+    # service SIDE ACT: serves while SIDE/serving exists; SIDE/held keeps it down.
+    cd "$(dirname "$0")" || exit 1
+    case $1 in a) other=b ;; *) other=a ;; esac
+    case $2 in
+      start)
+        [ -e "$1/held" ] && { echo "held down" >&2; exit 1; }
+        [ -e "$1/serving" ] && exit 0
+        [ -e fail-start-$1 ] && { echo "told to fail" >&2; exit 1; }
+        [ -e "$other/serving" ] && echo "$1 started while $other served" >> both
+        : > "$1/serving"
+        line="$1-started-$$"
+        echo "$line" >> "$1/ledger" && echo "$line" >> accepted ;;
+      stop) [ -e stubborn ] && exec sleep 60; rm -f "$1/serving" ;;
+      status) [ -e "$1/serving" ] ;;
+      hold) : > "$1/held"; rm -f "$1/serving" ;;
+      release) rm -f "$1/held" ;;
+      write) [ -e "$1/serving" ] || exit 1; echo "$3" >> "$1/ledger" && echo "$3" >> accepted ;;
+    esac
+    """
+
+  /// Has the serving end accept a line.
+  func write(_ line: String, at side: String = "a") throws {
+    if !Files.exists(folder("\(side)/serving")) { try folder.write("\(side)/serving", "") }
+    _ = try Command([folder("service"), side, "write", line]).run()
+  }
+
+  func serves(_ side: String) -> Bool { Files.exists(folder("\(side)/serving")) }
+
+  /// Never both, and everything accepted is where it serves.
+  func complaints(serving side: String) throws -> [String] {
+    var complaints: [String] = []
+    if Files.exists(folder("both")) { complaints.append("both ends served: \(try folder.read("both"))") }
+    for end in ["a", "b"] where serves(end) != (end == side) { complaints.append("\(end) \(serves(end) ? "serves" : "does not serve")") }
+    let kept = Set(try folder.read("\(side)/ledger").split(separator: "\n"))
+    let lost = try folder.read("accepted").split(separator: "\n").filter { !kept.contains($0) }
+    if !lost.isEmpty { complaints.append("lost at \(side): \(lost.joined(separator: ", "))") }
+    return complaints
+  }
+
+  // MARK: The migration
+
+  func manifest(_ mode: Manifest.Mode = .move, change: (inout Manifest) -> Void = { _ in }) -> Manifest {
+    func act(_ name: String) -> [String] { ["/bin/sh", "-c", "exec \"$SERVICE\" \"$END\" \(name)"] }
+    var manifest = Manifest(
+      file: "world.yaml", digest: "0", name: "world", mode: mode, source: NodeSpec(node: "local", name: "a", home: folder("a/home")),
+      destination: NodeSpec(node: "local", name: "b", home: folder("b/home")))
+    manifest.services = [
+      ServiceSpec(
+        name: "ledger", kind: .command(stop: act("stop"), start: act("start"), status: act("status"), hold: act("hold"), release: act("release")),
+        source: .init(environment: ["SERVICE": folder("service"), "END": "a"]),
+        destination: .init(environment: ["SERVICE": folder("service"), "END": "b"]))
+    ]
+    manifest.state = [item("ledger")]
+    change(&manifest)
+    return manifest
+  }
+
+  func item(_ name: String, after: [String] = []) -> ItemSpec {
+    ItemSpec(
+      name: name, provider: "example-file",
+      config: ["from": ["file": .string(folder("a/\(name)"))], "to": ["file": .string(folder("b/\(name)"))]], after: after)
+  }
+
+  /// Runs it and answers the result; events are collected on the way.
+  func run(_ manifest: Manifest, options: RunOptions = RunOptions(), onEvent: @escaping @Sendable (Event) -> Void = { _ in }) async throws -> RunResult {
+    try await engine.run(manifest, options: options, onEvent: onEvent)
+  }
+
+  func record(_ run: String, _ side: Side) throws -> NodeRecord? {
+    try NodeStore(home: folder(side == .source ? "a/home" : "b/home")).record(run, side)
+  }
+}
+
+/// Plugins/Example/example.c as a shared library.
+final class ExamplePlugin: Sendable {
+  private let built: Result<(TemporaryFolder, String), any Error>
+
+  init() {
+    built = Result {
+      let folder = try TemporaryFolder()
+      let library = folder("example.so")
+      let outcome = try Command([
+        "cc", "-shared", "-fPIC", "-O1", "-I\(Products.repository)/include", "-o", library, "\(Products.repository)/Plugins/Example/example.c",
+      ]).run()
+      guard outcome.succeeded else { throw FerryError(.internal, "cc: \(outcome.reason)") }
+      return (folder, library)
+    }
+  }
+
+  func install(in folder: String) throws { try Files.replace("\(folder)/example.so", with: Files.read(built.get().1), mode: 0o755) }
+}
+
+/// Values gathered from another thread.
+final class Collected<Value: Sendable>: Sendable {
+  private let values = Lock<[Value]>([])
+  func add(_ value: Value) { values.withLock { $0.append(value) } }
+  var all: [Value] { values.withLock { $0 } }
+}
