@@ -19,8 +19,8 @@ func plugin(_ name: String, folder: String, dependencies: [Target.Dependency]) -
 let example = plugin("example", folder: "Example", dependencies: ["CFerry"])
 let rsync = plugin("rsync", folder: "Rsync", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"])
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: strict)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+  .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", exclude: exclude, swiftSettings: strict)
 }
 
 let package = Package(
@@ -58,5 +58,6 @@ let package = Package(
     tests("PluginKitTests", ["FerryPluginKit", "TestSupport"]),
     tests("TreeTests", ["FerryTree", "FerrySystem", "TestSupport"]),
     tests("ServiceTests", ["Ferry", "FerrySystem", "TestSupport"]),
+    tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),
   ]
 )

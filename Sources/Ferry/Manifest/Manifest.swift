@@ -22,6 +22,10 @@ public struct Manifest: Sendable, Codable, Hashable {
   public var onFailure: FailurePolicy = .undo
   /// The parameters' values after `--set`, for hooks. No secret is a parameter.
   public var parameters: [String: String] = [:]
+  /// How long a failed run is tried again by itself; nil: not at all.
+  public var retry: Duration?
+  /// What is odd in the file but stops nothing.
+  public var warnings: [Diagnostic] = []
 
   public enum Mode: String, Sendable, Codable, CaseIterable { case copy, move, follow }
   public enum VerifyMethod: String, Sendable, Codable, CaseIterable { case tracked, sweep, full }
@@ -126,4 +130,8 @@ public struct LimitsSpec: Sendable, Codable, Hashable {
   public var parallel: Int = 4
   /// A call of a provider that neither reports progress nor returns for this long is ended.
   public var stall: Duration = .seconds(600)
+  /// Whether channels may compress.
+  public var compression: Compression = .auto
+
+  public enum Compression: String, Sendable, Codable, CaseIterable { case auto, none }
 }
