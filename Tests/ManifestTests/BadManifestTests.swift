@@ -21,6 +21,7 @@ struct BadManifestTests {
     let expected = String(decoding: try Files.read(file), as: UTF8.self)
     #expect(told == expected)
     #expect(found.contains { $0.severity == .error })
+    #expect(!told.contains("hunter2"), "a secret is told")
   }
 
   @Test("there are at least 80 of them")

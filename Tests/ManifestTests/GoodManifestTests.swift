@@ -46,13 +46,14 @@ struct GoodManifestTests {
     #expect(manifest.source == NodeSpec(node: "local", name: "a", home: Self.folder + "/state/a"))
     #expect(manifest.destination == NodeSpec(node: "ssh://root@node2:2222", name: "b", home: "/var/lib/ferry"))
     #expect(manifest.services.map(\.name) == ["web", "worker.service", "cache", "app", "proxy"])
-    #expect(manifest.services.map(\.kind) == [
-      .podman(container: "web"), .systemd(unit: "worker.service", user: true), .docker(container: "cache"),
-      .command(
-        stop: ["./bin/app", "stop"], start: ["./bin/app", "start"], status: ["./bin/app", "status"], hold: ["./bin/app", "hold"],
-        release: ["./bin/app", "release"]),
-      .systemd(unit: "proxy", user: false),
-    ])
+    #expect(
+      manifest.services.map(\.kind) == [
+        .podman(container: "web"), .systemd(unit: "worker.service", user: true), .docker(container: "cache"),
+        .command(
+          stop: ["./bin/app", "stop"], start: ["./bin/app", "start"], status: ["./bin/app", "status"], hold: ["./bin/app", "hold"],
+          release: ["./bin/app", "release"]),
+        .systemd(unit: "proxy", user: false),
+      ])
     #expect(manifest.services[0].source == .init(name: "web1", environment: ["PORT": "8080", "NORWAY": "no"]))
     #expect(manifest.services[0].destination == .init(name: ""))
     #expect(manifest.services[0].stopTimeout == .seconds(90))
@@ -60,9 +61,10 @@ struct GoodManifestTests {
     #expect(manifest.services[0].healthy == ["curl", "-f", "localhost"])
     #expect(manifest.services[0].healthyTimeout == .seconds(3600 + 1800))
     #expect(manifest.services[3].healthy == ["./bin/app", "3"])
-    #expect(manifest.state[0].secrets == [
-      "a": .env("TOKEN"), "b": .file("/etc/secret"), "c": .command(["pass", "show", "x"]),
-    ])
+    #expect(
+      manifest.state[0].secrets == [
+        "a": .env("TOKEN"), "b": .file("/etc/secret"), "c": .command(["pass", "show", "x"]),
+      ])
     #expect(manifest.state[0].config["level"] == 3)
     #expect(manifest.state[0].config["exclude"] == ["cache/", "*.tmp", "no", "7", "${literal}"])
     #expect(manifest.state[1].after == ["files"] && manifest.state[1].allowEmpty)

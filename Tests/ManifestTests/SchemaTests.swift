@@ -28,7 +28,9 @@ struct SchemaTests {
     let now = String(decoding: try Files.read(file), as: UTF8.self)
     #expect(now == wanted)
     // The tables are made from the table, so hold them against the schema, which is walked in another way.
-    let rows = now.split(separator: "\n").filter { $0.hasPrefix("| `") }.compactMap { $0.split(separator: "`").dropFirst().first.map(String.init) }
+    let rows = now.split(separator: "\n").filter { $0.hasPrefix("| `") }.compactMap {
+      $0.split(separator: "`").dropFirst().first.map(String.init)
+    }
     #expect(Set(rows) == keys(of: ManifestSchema.jsonSchema()))
   }
 

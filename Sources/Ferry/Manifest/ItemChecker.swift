@@ -79,7 +79,7 @@ struct ItemChecker {
         isRight = false
       }
     }
-    return Checked(config: config, schema: strangers.isEmpty ? schema : nil, isRight: isRight)
+    return Checked(config: config, schema: strangers.isEmpty ? schema : Optional.none, isRight: isRight)
   }
 
   private func unknownProvider(_ id: String, _ mark: Mark) {

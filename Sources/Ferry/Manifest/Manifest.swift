@@ -6,19 +6,29 @@ public struct Manifest: Sendable, Codable, Hashable {
   public var file: String
   /// SHA-256 of the manifest's bytes and of the parameters' values, hex.
   public var digest: String
+  /// What the migration is called.
   public var name: String
+  /// What becomes of the source.
   public var mode: Mode
+  /// Where the state is.
   public var source: NodeSpec
+  /// Where it goes.
   public var destination: NodeSpec
+  /// What uses the state, in the order of stopping.
   public var services: [ServiceSpec] = []
+  /// What is moved.
   public var state: [ItemSpec] = []
+  /// The outage.
   public var cutover = CutoverSpec()
+  /// What the run may use.
   public var limits = LimitsSpec()
   /// How equality is proven before the seal.
   public var verify: VerifyMethod = .sweep
+  /// How content is digested.
   public var digestAlgorithm: DigestAlgorithm = .xxh3
   /// The hook folder, absolute.
   public var hooks: String?
+  /// What becomes of a failed run's target.
   public var onFailure: FailurePolicy = .undo
   /// The parameters' values after `--set`, for hooks. No secret is a parameter.
   public var parameters: [String: String] = [:]
@@ -27,9 +37,13 @@ public struct Manifest: Sendable, Codable, Hashable {
   /// What is odd in the file but stops nothing.
   public var warnings: [Diagnostic] = []
 
+  /// `copy` leaves the source, `move` retires it, `follow` goes on with increments.
   public enum Mode: String, Sendable, Codable, CaseIterable { case copy, move, follow }
+  /// How much is read again for the proof.
   public enum VerifyMethod: String, Sendable, Codable, CaseIterable { case tracked, sweep, full }
+  /// Against faults, or against attackers too.
   public enum DigestAlgorithm: String, Sendable, Codable, CaseIterable { case xxh3 = "xxh3-128", sha256 }
+  /// Undo what was done at the destination, or keep it for a look.
   public enum FailurePolicy: String, Sendable, Codable, CaseIterable { case undo, keep }
 }
 
@@ -42,6 +56,7 @@ public struct NodeSpec: Sendable, Codable, Hashable {
   /// Where the node keeps what it must remember; nil: the node's own default.
   public var home: String?
 
+  /// Makes an end.
   public init(node: String, name: String, home: String? = nil) {
     self.node = node
     self.name = name
@@ -51,28 +66,41 @@ public struct NodeSpec: Sendable, Codable, Hashable {
 
 /// A service that uses the state. Ordered: stopped from the first to the last, started in reverse.
 public struct ServiceSpec: Sendable, Codable, Hashable {
+  /// What messages call it.
   public var name: String
+  /// What runs it.
   public var kind: Kind
   /// How the service is called at each end, and what is added to the environment of its commands there.
   public var source: Side
+  /// See `source`.
   public var destination: Side
+  /// How long stopping may take before it is forced.
   public var stopTimeout: Duration = .seconds(60)
+  /// How long starting may take.
   public var startTimeout: Duration = .seconds(60)
   /// A probe beside the kind's own: a command that ends with 0 once the service is healthy.
   public var healthy: [String]?
+  /// How long it may take to become healthy.
   public var healthyTimeout: Duration = .seconds(60)
 
+  /// What runs a service, and what it calls it.
   public enum Kind: Sendable, Codable, Hashable {
     /// `hold` makes it stay down whoever starts it; `release` undoes that.
     case command(stop: [String], start: [String], status: [String]?, hold: [String]?, release: [String]?)
+    /// A unit of the system's or the user's own manager.
     case systemd(unit: String, user: Bool)
+    /// A Podman container.
     case podman(container: String)
+    /// A Docker container.
     case docker(container: String)
   }
+  /// What differs between the ends.
   public struct Side: Sendable, Codable, Hashable {
     /// Another unit's or container's name at this end; nil: the kind's own. The empty text: not at this end.
     public var name: String?
+    /// Added to the environment of the service's commands.
     public var environment: [String: String] = [:]
+    /// Nothing differs unless told.
     public init(name: String? = nil, environment: [String: String] = [:]) {
       self.name = name
       self.environment = environment
@@ -82,19 +110,24 @@ public struct ServiceSpec: Sendable, Codable, Hashable {
 
 /// One state item: a row of the run.
 public struct ItemSpec: Sendable, Codable, Hashable {
+  /// What the item is called.
   public var name: String
+  /// The id of the provider that moves it.
   public var provider: String
   /// The provider's keys: an object with `from`, `to` and what the provider's schema allows beside them.
   public var config: JSONValue
   /// Items that go first inside each phase.
   public var after: [String] = []
+  /// By the names that the provider asks for.
   public var secrets: [String: SecretReference] = [:]
+  /// An empty source is no error.
   public var allowEmpty = false
   /// `follow` mode: until cutover, or for ever.
   public var follow: Follow = .untilCutover
   /// Where it stands in the manifest, for messages: `file:line:column`.
   public var position: String = ""
 
+  /// How long increments go on.
   public enum Follow: String, Sendable, Codable, CaseIterable { case untilCutover = "until-cutover", forever }
 }
 
@@ -110,7 +143,9 @@ public enum SecretReference: Sendable, Codable, Hashable {
 
 /// The outage, and what to do if it will not fit.
 public struct CutoverSpec: Sendable, Codable, Hashable {
+  /// The budget; nil: none.
   public var maxDowntime: Duration?
+  /// What to do if the budget cannot be met.
   public var onMiss: OnMiss = .abort
   /// Wait for a person before these phases.
   public var holdBefore: [Phase] = []
@@ -119,6 +154,7 @@ public struct CutoverSpec: Sendable, Codable, Hashable {
   /// At most this many copy passes.
   public var maxPasses: Int = 8
 
+  /// Leave all as it is, or go on.
   public enum OnMiss: String, Sendable, Codable, CaseIterable { case abort, proceed }
 }
 
@@ -133,5 +169,6 @@ public struct LimitsSpec: Sendable, Codable, Hashable {
   /// Whether channels may compress.
   public var compression: Compression = .auto
 
+  /// Whether channels may compress.
   public enum Compression: String, Sendable, Codable, CaseIterable { case auto, none }
 }

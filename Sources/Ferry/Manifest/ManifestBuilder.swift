@@ -27,7 +27,8 @@ struct ManifestBuilder {
       let path = Files.absolute(hooks, in: folder)
       manifest.hooks = path
       guard Files.isFolder(path) else {
-        findings.add(.meaning, tree["hooks"]?.mark ?? .start, "'hooks' is no folder: \(quoted(hooks))", hint: "it starts at the manifest's own folder")
+        findings.add(
+          .meaning, tree["hooks"]?.mark ?? .start, "'hooks' is no folder: \(quoted(hooks))", hint: "it starts at the manifest's own folder")
         return nil
       }
     }

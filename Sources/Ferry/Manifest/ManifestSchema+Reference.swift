@@ -10,7 +10,8 @@ extension ManifestSchema {
     guard case .record(let record) = shape.kind else { return }
     if !record.fields.isEmpty {
       let rows = record.fields.map { "| `\($0.key)` | \(words($0.shape)) | \(fallback($0)) | \($0.doc) |\n" }
-      let only = record.exactlyOne.isEmpty ? "" : "\nExactly one of \(record.exactlyOne.joined().map { "`\($0)`" }.joined(separator: ", ")).\n"
+      let only =
+        record.exactlyOne.isEmpty ? "" : "\nExactly one of \(record.exactlyOne.joined().map { "`\($0)`" }.joined(separator: ", ")).\n"
       let title = names.map { path.isEmpty ? $0 : "`\($0)`" }.joined(separator: ", ")
       sections.append("### \(title)\n\(only)\n| key | value | without it | what it says |\n|---|---|---|---|\n\(rows.joined())")
     }

@@ -10,7 +10,8 @@ public enum ManifestSchema {
 
   static let root = Shape.record([
     .key(
-      "ferry", Shape(.int(minimum: nil, maximum: nil), allowed: [1], hint: "this is Ferry \(ferryVersion); it reads manifests of version 1"),
+      "ferry",
+      Shape(.int(minimum: nil, maximum: nil), allowed: [1], hint: "this is Ferry \(ferryVersion); it reads manifests of version 1"),
       "The version of the manifest's format: 1.", required: true),
     .key("name", name, "What the migration is called.", required: true),
     .key(
@@ -48,7 +49,8 @@ public enum ManifestSchema {
     .key(
       "node",
       .text(
-        NodeAddress.pattern, expect: "'local' or 'ssh://user@host:port'", hint: "user and port may be left to ssh's configuration; a password is never part of it",
+        NodeAddress.pattern, expect: "'local' or 'ssh://user@host:port'",
+        hint: "user and port may be left to ssh's configuration; a password is never part of it",
         isSecret: true),
       "`local`, or `ssh://user@host:port` (user and port as in ssh's own configuration if left out).", required: true),
     .key("name", name, "What messages call it.", words: "its address"),

@@ -11,6 +11,8 @@ struct ParameterTable {
   private let declared: [Node.Entry]
   private var used: Set<String> = []
   private var bytes = 0
+  /// Below `secrets` what looks like a parameter may be part of a password.
+  private var isInSecrets = false
   private let source: ManifestSource
   private let findings: Findings
 
@@ -30,7 +32,8 @@ struct ParameterTable {
   private mutating func declare(_ entry: Node.Entry, given: String?) {
     let name = entry.key
     if let text = entry.value["default"]?.text, text.contains("${") {
-      findings.add(.parameter, entry.value["default"]?.mark ?? entry.keyMark, "the default of parameter \(quoted(name)) cannot use parameters")
+      findings.add(
+        .parameter, entry.value["default"]?.mark ?? entry.keyMark, "the default of parameter \(quoted(name)) cannot use parameters")
     }
     guard let value = given ?? entry.value["default"]?.text else {
       // A declaration of the wrong kind is told by its shape.
@@ -68,7 +71,12 @@ struct ParameterTable {
     case .broken: break
     case .list(let nodes): node.content = .list(nodes.map { fill(inside: $0) })
     case .map(var entries):
-      for index in entries.indices { entries[index].value = fill(inside: entries[index].value) }
+      let outside = isInSecrets
+      for index in entries.indices {
+        isInSecrets = outside || entries[index].key == "secrets"
+        entries[index].value = fill(inside: entries[index].value)
+      }
+      isInSecrets = outside
       node.content = .map(entries)
     case .scalar(let text, _):
       guard text.contains("${") else { break }
@@ -125,7 +133,8 @@ struct ParameterTable {
       let near = Suggestion.nearest(to: name, in: declared.map(\.key))
       if let near { used.insert(near) }
       let hint = near == nil ? "declare it under 'parameters', or write $${ for a plain ${" : ""
-      findings.add(.parameter, place, "no parameter \(quoted(name)) is declared", suggestion: near, hint: hint)
+      let word = isInSecrets ? "of this name" : quoted(name)
+      findings.add(.parameter, place, "no parameter \(word) is declared", suggestion: near, hint: hint)
       return nil
     }
     used.insert(name)

@@ -215,7 +215,9 @@ struct ShapeChecker {
     findings.add(kind, node.mark, message + value, suggestion: shape.isSecret ? nil : suggestion, hint: shape.hint)
   }
 
-  private func count(_ number: Int, _ one: String, _ many: String) -> String { "\(number == 1 ? "one" : String(number)) \(number == 1 ? one : many)" }
+  private func count(_ number: Int, _ one: String, _ many: String) -> String {
+    "\(number == 1 ? "one" : String(number)) \(number == 1 ? one : many)"
+  }
 
   /// What messages call the value of a key.
   static func place(ofKey key: String, in place: String) -> String {
@@ -235,7 +237,9 @@ struct ShapeChecker {
 
   /// Where to point when something is missing in a map: at its first key.
   static func head(_ node: Node) -> Mark {
-    guard let first = node.entries.first?.keyMark, (first.line, first.column) == (node.mark.line, node.mark.column) else { return node.mark }
+    guard let first = node.entries.first?.keyMark, (first.line, first.column) == (node.mark.line, node.mark.column) else {
+      return node.mark
+    }
     return first
   }
 

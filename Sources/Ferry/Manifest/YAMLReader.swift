@@ -151,12 +151,13 @@ final class YAMLReader {
 
   private func alias(_ name: String, _ mark: Mark) throws -> Node {
     if open.contains(name) {
-      findings.add(.yaml, mark, "the alias '*\(name)' stands inside what it repeats")
+      findings.add(.yaml, mark, "the alias stands inside what it repeats")
       return Node(content: .broken, mark: mark)
     }
     guard let (node, size) = anchors[name] else {
+      // Its name is not told: it may be a password that begins with a star.
       let near = Suggestion.nearest(to: name, in: Array(anchors.keys))
-      findings.add(.yaml, mark, "there is no anchor '&\(name)' above this alias", suggestion: near.map { "*\($0)" })
+      findings.add(.yaml, mark, "there is no anchor of this name above the alias", suggestion: near.map { "*\($0)" })
       return Node(content: .broken, mark: mark)
     }
     try spend(size, at: mark)
