@@ -138,18 +138,33 @@ struct HostTests {
     host.end()
   }
 
-  @Test("a host whose node is gone ends with all that it started")
+  @Test("a host whose node is gone ends with all that it started, in the middle of a call")
   func orphanedHost() throws {
+    let bench = try Bench()
     let (ours, control) = try Descriptor.socketPair()
     let null = try Descriptor.open("/dev/null", O_RDWR)
     let process = try ChildProcess.spawn(
       [Products.ferry, "host"], descriptors: [0: null.number, 1: null.number, 2: null.number, 3: control.number])
     control.close()
-    ours.close()
+    let connection = RPCConnection(LineConnection(input: ours, output: ours), to: "the host")
+    connection.start()
+    let file = try JSONValue(encoding: bench.pluginFile(Misbehaving.plain.get()))
+    let answer = try connection.call(
+      "start",
+      [
+        "file": file, "provider": "odd", "side": "source", "run": "run1", "item": "pages", "folder": .string(bench.folder("h")),
+        "config": ["endpoint": ["do": "linger"]], "secrets": [:],
+      ])
+    #expect(answer == ["reply": [:]])
+    Threads.detach { _ = try? connection.call("call", ["number": 2, "call": "transfer", "pass": 0, "flags": 0, "arguments": [:]]) }
+    try waitFor("the child of the plugin") { Files.exists(bench.folder("h/kv/orphan=value")) }
+    let child = try #require(Int32(try bench.folder.read("h/kv/orphan=value")))
+    connection.close()
     let ended = try process.exitDescriptor()
     var state = pollfd(fd: ended.number, events: Int16(POLLIN), revents: 0)
     #expect(poll(&state, 1, 60_000) == 1)
     #expect(process.wait() == 128 + SIGKILL)
+    try waitFor("the child to be gone") { ProcessIdentity(pid: child) == nil }
   }
 
   @Test("a host loads no other bytes than it was told to")

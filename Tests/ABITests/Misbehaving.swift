@@ -118,7 +118,7 @@ enum Misbehaving {
       if (is("status")) return 99;
       if (is("silent")) return FERRY_IO;
       if (is("fail")) return host->fail(host, "the disk is gone", "plug it in again"), FERRY_PRECONDITION;
-      if (is("orphan")) {
+      if (is("orphan") || is("linger")) {
         if (fork() == 0) {
           setpgid(0, 0);
           if (fork() == 0) {
@@ -130,6 +130,7 @@ enum Misbehaving {
           _exit(0);
         }
         while (kv->get(host, "orphan", NULL, 0, &length) != FERRY_OK) usleep(1000);
+        if (is("linger")) for (;;) pause();
         abort();
       }
       if (is("echo")) {

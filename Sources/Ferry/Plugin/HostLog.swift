@@ -20,9 +20,9 @@ final class HostLog: Sendable {
   init(_ settings: HostSettings, _ output: Descriptor) {
     self.output = output
     onLog = settings.onLog
-    // A secret of one or two characters would blot out half of the text and say which they are.
-    secrets = settings.secrets.values.map { String(decoding: $0, as: UTF8.self) }.filter { $0.utf8.count > 3 }
-      .sorted { $0.utf8.count > $1.utf8.count }
+    // By lines, as the log is. What is very short would blot out half of the text and say what it is.
+    secrets = settings.secrets.values.flatMap { String(decoding: $0, as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init) }
+      .filter { $0.utf8.count > 3 }.sorted { $0.utf8.count > $1.utf8.count }
   }
 
   /// Reads stdout and stderr on a thread of its own.

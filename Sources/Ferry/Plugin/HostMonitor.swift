@@ -60,6 +60,8 @@ final class HostMonitor: Sendable {
 
   var isAlive: Bool { state.withLock { !$0.isOver && $0.cause == nil } }
 
+  var isEnding: Bool { state.withLock { $0.isEnding } }
+
   /// The number of a new call, or nil if none may begin.
   func beginCall() -> Int? {
     defer { stir() }
@@ -147,7 +149,7 @@ final class HostMonitor: Sendable {
   private func reap() {
     // Not reaped yet: the number still means this session, and what it left behind can be found by it.
     process.signalGroup(SIGKILL)
-    if state.withLock({ $0.cause != .ended || $0.call != nil }) { Sessions.killMembers(of: process.pid) }
+    Sessions.killMembers(of: process.pid)
     state.withLock { state in
       state.isOver = true
       let code = process.wait()

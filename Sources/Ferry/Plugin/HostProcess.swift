@@ -152,14 +152,15 @@ public final class HostProcess: Sendable {
   ) throws -> JSONValue {
     guard channels.count <= 16 else { throw FerryError(.invalid, "\(place(name)) cannot have \(channels.count) channels: 16 at most") }
     guard let number = monitor.beginCall() else {
+      if monitor.isEnding { throw FerryError(.cancelled, "\(place(name)) was ended") }
       if monitor.isAlive { throw FerryError(.internal, "\(place(name)) was called while another call is running") }
       throw failure(name)
     }
     defer { monitor.endCall() }
+    let message = try JSONValue(encoding: params(number))
     let answer: HostAnswer
     do {
-      let result = try connection.call(method, JSONValue(encoding: params(number)), descriptors: channels.map(\.number))
-      answer = try result.decode(HostAnswer.self)
+      answer = try connection.call(method, message, descriptors: channels.map(\.number)).decode(HostAnswer.self)
     } catch {
       throw failure(name)
     }
