@@ -39,6 +39,20 @@ let testProviders = ProviderSchemas(
         "tags": ["oneOf": [["type": "string"], ["type": "array", "items": ["type": "string"]]]],
       ],
     ],
+    "example": [
+      "type": "object", "required": ["from", "to"], "properties": ["from": ["$ref": "#/$defs/end"], "to": ["$ref": "#/$defs/end"]],
+      "additionalProperties": false,
+      "$defs": [
+        "end": [
+          "type": "object", "required": ["file"], "additionalProperties": false,
+          "properties": ["file": ["type": "string", "pattern": "^/(.*[^/])?$"]],
+        ]
+      ],
+    ],
+    "circular": [
+      "type": "object", "properties": ["from": ["$ref": "#/$defs/a"]],
+      "$defs": ["a": ["type": "object", "properties": ["a": ["$ref": "#/$defs/a"]]]],
+    ],
     "strange": ["type": "object", "patternProperties": [:]],
   ], folders: ["/usr/lib/ferry/plugins", "plugins"])
 
