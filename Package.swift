@@ -17,7 +17,7 @@ func plugin(_ name: String, folder: String, dependencies: [Target.Dependency]) -
 }
 
 let example = plugin("example", folder: "Example", dependencies: ["CFerry"])
-let rsync = plugin("rsync", folder: "Rsync", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"])
+let rsync = plugin("rsync", folder: "Rsync", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem", "CLinux"])
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
   .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", exclude: exclude, swiftSettings: strict)

@@ -1,1 +1,5 @@
-// Placeholder until its first file lands.
+import FerryPluginKit
+
+private let module = exportModule(name: "rsync", version: "1.0", vendor: "Ferry", providers: [RsyncProvider.self])
+
+@c(ferry_module_v1) public func ferryModule() -> UnsafePointer<ferry_module>? { module.pointer }

@@ -56,6 +56,9 @@ int64_t clinux_getxattr(const char *path, const char *name, void *value, uint64_
   ssize_t length = follow ? getxattr(path, name, value, size) : lgetxattr(path, name, value, size);
   return length < 0 ? -errno : length;
 }
+int clinux_setxattr(const char *path, const char *name, const void *value, uint64_t size) {
+  return result(lsetxattr(path, name, value, size, 0));
+}
 int clinux_pidfd_open(int pid) { return result(syscall(SYS_pidfd_open, pid, 0)); }
 int clinux_eventfd(void) { return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 int clinux_pipe(int ends[2]) { return result(pipe2(ends, O_CLOEXEC)); }

@@ -30,6 +30,8 @@ public struct Command: Sendable {
   public var output: Output = .capture(limit: 1 << 20)
   /// Where its errors go; the last 4 KiB are kept in any case but `descriptor`.
   public var errors: Output = .capture(limit: 4096)
+  /// More descriptors for the program: its number to ours.
+  public var descriptors: [Int32: Int32] = [:]
   /// Ended after this long. nil: never.
   public var timeout: Duration?
   /// Between the request to end (SIGTERM to its process group) and SIGKILL.
@@ -93,7 +95,8 @@ public struct Command: Sendable {
     // The thread that starts it also waits for it, so the kernel may tie the two: a killed parent leaves no commands behind.
     let process = try ChildProcess.spawn(
       arguments, environment: environment, directory: directory,
-      descriptors: [0: standardInput, 1: standardOutput.child, 2: standardErrors.child], ties: .thread)
+      descriptors: descriptors.merging([0: standardInput, 1: standardOutput.child, 2: standardErrors.child]) { _, own in own },
+      ties: .thread)
     open.forEach { $0.close() }
     var loop = CommandLoop(command: self, process: process, writer: writer, output: standardOutput.reader, errors: standardErrors.reader)
     return try loop.run()

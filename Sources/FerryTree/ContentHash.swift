@@ -16,9 +16,11 @@ public struct TreeHash: Sendable, Hashable {
   var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
   var length = 0
 
+  /// Equal in algorithm's length and in all bytes.
   public static func == (left: TreeHash, right: TreeHash) -> Bool {
     left.words == right.words && left.length == right.length
   }
+  /// Its own bytes are hash enough.
   public func hash(into hasher: inout Hasher) {
     hasher.combine(words.0)
     hasher.combine(words.1)

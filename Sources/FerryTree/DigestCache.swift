@@ -63,11 +63,12 @@ public final class DigestCache: @unchecked Sendable {
         content: memory.content, attributes: memory.attributes))
   }
 
-  /// Call after a walk: what was seen replaces what was known. A cache that cannot be written costs time, nothing else.
-  func end() {
-    known = [:]
-    known.reserveCapacity(seen.count)
+  /// Call after a walk: what was seen replaces what was known, or adds to it if the walk did not come to its end. A cache that cannot be
+  /// written costs time, nothing else.
+  func end(complete: Bool) {
+    if complete { known = [:] }
     for record in seen { known[FileIdentity(device: record.device, inode: record.inode)] = record }
+    if !complete { seen = Array(known.values) }
     let bytes = header + seen.withUnsafeBytes { Array($0) }
     seen = []
     try? Files.replace(path, with: bytes + Self.sum(bytes))

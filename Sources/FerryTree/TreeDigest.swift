@@ -11,7 +11,7 @@ public enum TreeDigest {
   public struct Result: Sendable, Hashable {
     /// Hex.
     public var root: String
-    /// All entries, the root folder among them.
+    /// All entries below the root folder.
     public var entries: Int64
     /// Bytes of content; a file with several names counts once.
     public var bytes: Int64
@@ -49,8 +49,12 @@ public enum TreeDigest {
     let folder = try TreeFolder(root: root)
     options.cache?.begin(folder, trusting: options.trustsCache)
     let digester = try TreeDigester(options)
-    try TreeWalk.run(folder, digester)
-    options.cache?.end()
+    // Even a walk that fails has read much: what it learned need not be read again.
+    do { try TreeWalk.run(folder, digester) } catch {
+      options.cache?.end(complete: false)
+      throw error
+    }
+    options.cache?.end(complete: true)
     return try digester.result()
   }
 }
@@ -122,9 +126,7 @@ private final class TreeDigester: TreeVisitor {
     let memory = try memories(folder, [entry])[0]
     let leaf = try memory.flatMap { try self.leaf(folder, entry, $0) }
     levels.append(Level(leaves: [leaf], digests: [nil], entries: [entry]))
-    guard let leaf else { return }
-    entries += 1
-    try listing?.add(leaf, [])
+    if let leaf { try listing?.add(leaf, []) }
   }
 
   func visit(_ folder: TreeFolder, entry: TreeEntry, index: Int) throws {

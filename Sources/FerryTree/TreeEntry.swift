@@ -46,6 +46,7 @@ public struct FileTime: Sendable, Hashable, Comparable {
     return FileTime(time)
   }
 
+  /// Earlier.
   public static func < (left: FileTime, right: FileTime) -> Bool {
     (left.seconds, left.nanoseconds) < (right.seconds, right.nanoseconds)
   }
@@ -67,8 +68,9 @@ public struct TreeEntry: Sendable {
   public let kind: EntryKind
   /// Permissions with setuid, setgid and sticky.
   public let mode: UInt32
-  /// Numeric owner and group.
+  /// Numeric owner.
   public let owner: UInt32
+  /// Numeric group.
   public let group: UInt32
   /// Bytes of content of a file; length of a link's target.
   public let size: Int64

@@ -14,6 +14,12 @@ public struct TreeFolder: Sendable {
     descriptor = try Descriptor.open(root, O_RDONLY | O_DIRECTORY)
   }
 
+  /// Writes everything of its file system to disk.
+  public func flush() throws {
+    let failed = clinux_syncfs(descriptor.number)
+    guard failed >= 0 else { throw failure(-failed, "cannot flush the file system of", []) }
+  }
+
   init(path: [UInt8], descriptor: Descriptor) {
     self.path = path
     self.descriptor = descriptor

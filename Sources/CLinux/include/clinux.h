@@ -20,6 +20,7 @@ int clinux_is_memory(int fd);
 // The length; -ERANGE if it does not fit.
 int64_t clinux_listxattr(const char *path, char *list, uint64_t size, int follow);
 int64_t clinux_getxattr(const char *path, const char *name, void *value, uint64_t size, int follow);
+int clinux_setxattr(const char *path, const char *name, const void *value, uint64_t size);
 int clinux_pidfd_open(int pid);
 int clinux_eventfd(void);
 int clinux_pipe(int ends[2]);

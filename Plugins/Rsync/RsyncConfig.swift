@@ -1,0 +1,62 @@
+import FerryPluginKit
+
+/// The item's keys.
+struct RsyncConfig: Decodable {
+  enum Transport: String, Decodable {
+    /// rsync's own stream on Ferry's channel.
+    case channel
+    /// An rsync daemon at the destination, for this run alone.
+    case daemon
+  }
+  struct Endpoint: Decodable {
+    var path: String
+    /// Where the daemon listens.
+    var address: String?
+  }
+
+  var endpoint: Endpoint
+  var exclude: [String]?
+  var include: [String]?
+  var filterFile: String?
+  var transport: Transport?
+  var oneFileSystem: Bool?
+  var wholeFile: Bool?
+  var checksum: Bool?
+  var replace: Bool?
+  var allowEmpty: Bool?
+
+  enum CodingKeys: String, CodingKey {
+    case endpoint, exclude, include, transport, checksum, replace
+    case filterFile = "filter-file"
+    case oneFileSystem = "one-file-system"
+    case wholeFile = "whole-file"
+    case allowEmpty = "allow-empty"
+  }
+
+  /// Whether rsync decides what is moved; if not, it is all there is.
+  var selects: Bool { exclude?.isEmpty == false || include?.isEmpty == false || filterFile != nil || oneFileSystem == true }
+
+  /// rsync takes the first rule that fits, so what is included comes first.
+  var rules: [String] {
+    (include ?? []).map { "--include=\($0)" } + (exclude ?? []).map { "--exclude=\($0)" } + (filterFile.map { ["--filter=. \($0)"] } ?? [])
+  }
+
+  static let schema = """
+    {"type": "object", "required": ["from", "to"], "additionalProperties": false,
+     "properties": {
+      "from": {"type": "object", "required": ["path"], "additionalProperties": false, "properties": {
+        "path": {"$ref": "#/$defs/folder"}}},
+      "to": {"type": "object", "required": ["path"], "additionalProperties": false, "properties": {
+        "path": {"$ref": "#/$defs/folder"},
+        "address": {"type": "string", "description": "with transport daemon: the one address that it listens on; 127.0.0.1 unless told"}}},
+      "exclude": {"type": "array", "items": {"type": "string"}, "description": "rsync exclude patterns"},
+      "include": {"type": "array", "items": {"type": "string"}, "description": "rsync include patterns; they come before exclude"},
+      "filter-file": {"type": "string", "pattern": "^/", "description": "file with rsync filter rules, at the source; they come last"},
+      "transport": {"enum": ["channel", "daemon"], "description": "channel: on Ferry's channel; daemon: an rsync daemon for this run"},
+      "one-file-system": {"type": "boolean", "description": "stay on the file system of the folder"},
+      "whole-file": {"type": "boolean", "description": "send changed files whole instead of their changed parts"},
+      "checksum": {"type": "boolean", "description": "compare files by content instead of size and time"},
+      "replace": {"type": "boolean", "description": "a target that is not empty may be replaced; it is kept until the run has succeeded"}},
+     "$defs": {"folder": {"type": "string", "pattern": "^/.*[^/]$", "description": "absolute path of a folder"}}}
+    """
+}

@@ -1,0 +1,71 @@
+import FerryPluginKit
+import FerryTree
+import Glibc
+
+/// Moves a folder with the system's rsync.
+final class RsyncProvider: StateProvider {
+  static let id = "rsync"
+  static let summary = "moves a folder with rsync: owners, modes, times, links, attributes, ACLs, holes, devices"
+  static let schema = RsyncConfig.schema
+  static let formKey = "form"
+
+  private let context: ProviderContext
+  private let config: RsyncConfig
+  private var source: RsyncSource { RsyncSource(context: context, config: config) }
+  private var target: RsyncTarget { RsyncTarget(path: config.endpoint.path, run: context.run, kv: context.kv) }
+  private var destination: RsyncDestination { RsyncDestination(context: context, config: config, target: target) }
+
+  init(_ context: ProviderContext) throws {
+    self.context = context
+    config = try context.decodeConfig()
+  }
+
+  func check() throws -> CheckReport {
+    let check = RsyncCheck(context: context, config: config)
+    return context.side == .source ? try check.source() : try check.destination(target)
+  }
+
+  func prepare() throws -> Offer { try destination.prepare() }
+
+  func prepare(for offer: Offer) throws {
+    let offered = try offer.decode(RsyncOffer.self)
+    let folder = try source.folder()
+    if offered.machine == RsyncOffer.thisMachine, "\(offered.path)/".hasPrefix("\(folder)/") || "\(folder)/".hasPrefix("\(offered.path)/") {
+      throw FerryError(.precondition, "source \(folder) and target \(offered.path) are the same folder, or one is in the other")
+    }
+    try context.kv.put(Self.formKey, try source.form(offer))
+  }
+
+  func transfer(_ pass: Pass) throws -> PassReport { try source.transfer(pass) }
+  func receive(_ pass: Pass) throws -> PassReport { try destination.receive(pass) }
+
+  func digest(_ request: DigestRequest) throws -> DigestReport {
+    guard let offered = try request.offer?.decode(RsyncOffer.self) else { throw FerryError(.internal, "the digest came without an offer") }
+    var options = TreeDigest.Options()
+    options.algorithm = request.algorithm == .sha256 ? .sha256 : .xxh3
+    let root: String
+    if context.side == .source {
+      root = try source.folder()
+      options.form = try context.kv.get(Self.formKey) ?? source.form(request.offer)
+      options.selection = try source.selection(options.form)
+    } else {
+      // Excluded files never arrive: what is there is what was selected.
+      root = try target.current(active: request.target == .active)
+      options.form = try context.kv.get(Self.formKey) ?? offered.form
+    }
+    options.cache = DigestCache(path: "\(context.temporaryFolder)/digests", algorithm: options.algorithm, form: options.form)
+    options.trustsCache = !request.isFull
+    options.listing = request.listing
+    options.cancellation = context.cancellation
+    let context = context
+    options.progress = { context.progress(bytes: $0, entries: $1) }
+    let result = try TreeDigest.compute(root: root, options)
+    return DigestReport(root: result.root, entries: result.entries, bytes: result.bytes)
+  }
+
+  func activate() throws { try target.activate() }
+  func deactivate() throws { try target.deactivate() }
+  func discard() throws { if context.side == .destination { try target.discard() } }
+  func release() throws { if context.side == .destination { try target.release() } }
+  func retire() throws { try source.retire() }
+}

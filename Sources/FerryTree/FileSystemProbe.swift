@@ -1,0 +1,38 @@
+import CLinux
+import FerrySystem
+import Glibc
+
+/// What a folder's file system and this process's rights can hold, found by trying.
+public enum FileSystemProbe {
+  /// Tries it in a folder of its own below `parent`, which is gone again when this returns.
+  public static func form(in parent: String) throws -> TreeForm {
+    var template = Array("\(parent)/.ferry-probe-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw FerryError(errno: errno, "cannot write in \(parent)") }
+    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    defer { try? Files.remove(folder) }
+    let file = "\(folder)/file"
+    _ = try Descriptor.open(file, O_WRONLY | O_CREAT)
+    var form = TreeForm()
+    // An owner that surely is not ours; in a user namespace without a map for it this fails, and so would rsync.
+    form.owners = chown(file, 65533, 65533) == 0
+    form.devices = mknod("\(folder)/device", S_IFCHR | 0o600, makedev(1, 3)) == 0
+    form.accessControl = set(ExtendedAttributes.accessControl[0], Self.accessList, file)
+    form.attributes = !set("user.ferry", [1], file) ? .none : set("trusted.ferry", [1], file) ? .all : .user
+    return form
+  }
+
+  /// `u::rw,u:1:r,g::r,m::r,o::-` as the kernel takes it.
+  private static let accessList: [UInt8] = {
+    let entries: [(tag: UInt16, permissions: UInt16, id: UInt32)] = [
+      (1, 6, .max), (2, 4, 1), (4, 4, .max), (0x10, 4, .max), (0x20, 0, .max),
+    ]
+    func bytes(_ value: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: value.littleEndian) { Array($0) } }
+    return bytes(UInt32(2)) + entries.flatMap { bytes($0.tag) + bytes($0.permissions) + bytes($0.id) }
+  }()
+
+  private static func set(_ name: String, _ value: [UInt8], _ path: String) -> Bool {
+    value.withUnsafeBytes { clinux_setxattr(path, name, $0.baseAddress, UInt64($0.count)) } == 0
+  }
+
+  private static func makedev(_ major: UInt64, _ minor: UInt64) -> dev_t { dev_t((major << 8) | minor) }
+}
