@@ -79,10 +79,16 @@ extension Engine {
     }
   }
 
-  /// Gives up a run's locks on this machine's nodes, after saying whose they are. Refused while a process of the run is alive.
+  /// A run's locks on this machine's nodes: whose they are, before they are given up.
+  public func locks(of run: String) throws -> [TargetLock] {
+    let (id, homes) = try homes(of: run)
+    return homes.flatMap { NodeStore(home: $0).locks(of: id) }
+  }
+
+  /// Gives up a run's locks on this machine's nodes, and answers what they were. Refused while a process of the run is alive.
   public func unlock(_ run: String) throws -> [TargetLock] {
     let (id, homes) = try homes(of: run)
-    let locks = homes.flatMap { NodeStore(home: $0).locks(of: id) }
+    let locks = try locks(of: run)
     if let alive = locks.first(where: { $0.owner.isAlive }) {
       throw FerryError(.conflict, "run \(alive.run) is at work: process \(alive.owner.pid) holds \(alive.target)", hint: "`ferry cancel \(alive.run)` ends it")
     }

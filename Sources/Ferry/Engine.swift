@@ -35,9 +35,12 @@ public final class Engine: Sendable {
     /// Where one run's event log and requests lie.
     func folder(of run: String) -> String { "\(stateFolder)/runs/\(run)" }
 
+    /// Where the plugins' pins are: beside the first plugin folder.
+    public var lockPath: String { "\(Files.parent(of: pluginFolders.first ?? "/plugins"))/ferry.lock" }
+
     /// The plugins of this configuration.
-    func catalog() throws -> PluginCatalog {
-      PluginCatalog(folders: pluginFolders, lock: try PluginLock.read("\(Files.parent(of: pluginFolders[0]))/ferry.lock"), executable: executable, cache: Self.cacheFolder)
+    public func catalog() throws -> PluginCatalog {
+      PluginCatalog(folders: pluginFolders, lock: try PluginLock.read(lockPath), executable: executable, cache: Self.cacheFolder)
     }
 
     /// What plugins have said about themselves: worth keeping, and no loss.

@@ -27,6 +27,9 @@ public final class PluginCatalog: Sendable {
   /// What a provider says about itself.
   public func description(of id: String) throws -> ProviderDescription { try find(id).description }
 
+  /// What one file offers, or why it cannot be used; it need not be in a plugin folder.
+  public func plugin(at path: String) -> PluginDescription { describe(Files.absolute(path)) }
+
   private func find(_ id: String) throws -> (file: PluginFile, description: ProviderDescription) {
     var known: [String] = []
     var broken: [String] = []

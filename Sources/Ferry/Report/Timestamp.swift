@@ -1,9 +1,9 @@
 import Glibc
 
 /// Points in time as text.
-enum Timestamp {
+public enum Timestamp {
   /// UTC, to the second: `2026-11-21T13:05:00Z`.
-  static func text(_ seconds: Double) -> String {
+  public static func text(_ seconds: Double) -> String {
     var time = time_t(seconds)
     var parts = tm()
     gmtime_r(&time, &parts)
