@@ -1,0 +1,21 @@
+import ArgumentParser
+import Ferry
+
+struct RunCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run", abstract: "Runs a migration to its end.",
+    discussion: "Ctrl-C cancels the run, which then goes back; a second one leaves it as it is, to be resumed.")
+  @OptionGroup var manifest: ManifestOptions
+  @OptionGroup var flags: RunOptionFlags
+  @OptionGroup var engine: EngineOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() throws {
+    let (engine, options) = (try engine.engine(), flags.options)
+    let manifest = try manifest.load(by: engine)
+    let budget = (options.maxDowntime ?? manifest.cutover.maxDowntime).map(Words.seconds)
+    try Outcome.follow(phases: manifest.mode.phases, budget: budget, json: output.json) { show in
+      try await engine.run(manifest, options: options, onEvent: show)
+    }
+  }
+}
