@@ -47,7 +47,7 @@ extension PreflightReport {
 extension PreflightReport.Item {
   /// Name, provider, size at the source, room at the destination, tools.
   var row: [String] {
-    let size = [bytes.map(Text.bytes), entries.map { "\(Text.count($0)) entries" }].compactMap { $0 }.joined(separator: " in ")
+    let size = [bytes.map(Text.bytes), entries.map(Words.entries)].compactMap { $0 }.joined(separator: " in ")
     let tools = sourceVersions.keys.sorted().map { tool in
       let (left, right) = (sourceVersions[tool] ?? "", destinationVersions[tool])
       return right == nil || right == left ? "\(tool) \(left)" : "\(tool) \(left) → \(right ?? "")"

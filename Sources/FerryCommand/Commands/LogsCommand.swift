@@ -20,7 +20,7 @@ struct LogsCommand: ParsableCommand {
     if event.kind == .log, let level = event.level, level >= 2 { words.append(level == 2 ? "warning:" : "error:") }
     if let text = event.text { words.append(text) }
     if event.kind == .pass {
-      words.append("pass \(event.pass ?? 0): \(Text.bytes(event.bytes ?? 0)), \(Text.count(event.entries ?? 0)) entries changed")
+      words.append("pass \(event.pass ?? 0): \(Text.bytes(event.bytes ?? 0)), \(Words.entries(event.entries ?? 0)) changed")
     }
     if let seconds = event.seconds { words.append("(\(Text.seconds(seconds)))") }
     return

@@ -24,7 +24,7 @@ struct VerifyCommand: ParsableCommand {
 
   private func text(_ verification: Engine.Verification) -> String {
     verification.items.map { item in
-      guard !item.isEqual else { return "\(item.name): \(Text.count(item.entries)) entries, all as received" }
+      guard !item.isEqual else { return "\(item.name): \(Words.entries(item.entries)), all as received" }
       guard let drift = item.drift else { return "\(item.name): not as received: its root is \(item.found), received was \(item.expected)" }
       let counts = "\(Text.count(drift.changed)) changed, \(Text.count(drift.added)) added, \(Text.count(drift.missing)) missing"
       return (["\(item.name): not as received: \(counts)"] + drift.examples.map { "  \($0)" }).joined(separator: "\n")

@@ -29,7 +29,7 @@ struct Ladder {
       return Change(live: rung(event.phase, "…"))
     case .phaseEnded:
       defer { phase = nil }
-      return Change(line: rung(event.phase, "done in \(Text.seconds(max(0, event.at - phaseBegan)))"))
+      return Change(line: rung(event.phase, "done\(Words.took(event.at - phaseBegan))"))
     case .pass:
       meter.forget(event.item)
       return Change(line: rung(event.phase, pass(event)))
@@ -37,8 +37,7 @@ struct Ladder {
       meter.take(event)
       return Change(live: rung(phase, meter.text))
     case .service:
-      let took = event.seconds.map { $0 >= 0.05 ? "   \(Text.seconds($0))" : "" } ?? ""
-      return Change(line: rung(phase, "\(event.item ?? "service") \(event.text ?? "")\(place(event))\(took)"))
+      return Change(line: rung(phase, "\(event.item ?? "service") \(event.text ?? "")\(place(event))\(Words.took(event.seconds))"))
     case .predicted:
       return Change(line: rung(event.phase, "predicted downtime \(Text.seconds(event.seconds ?? 0)): \(event.text ?? "")"))
     case .waiting:
@@ -46,7 +45,7 @@ struct Ladder {
     case .log:
       // What is only information is in `ferry logs`.
       guard event.level ?? 1 >= 2 else { return Change() }
-      return Change(line: "      \(event.item.map { "\($0)" } ?? "node")\(place(event)): \(event.text ?? "")")
+      return Change(line: "      \(event.item ?? "node")\(place(event)): \(event.text ?? "")")
     case .notice: return Change(line: "      note: \(event.text ?? "")")
     case .error:
       guard let failed = event.phase else { return Change(line: "      failed: \(event.text ?? "")") }
@@ -69,7 +68,6 @@ struct Ladder {
     var text = "pass \(event.pass ?? 0)   \(item) \(Text.bytes(bytes))"
     if let before = lastBytes[item], before != bytes { text += " \(bytes < before ? "▼" : "▲") from \(Text.bytes(before))" }
     lastBytes[item] = bytes
-    if let seconds = event.seconds { text += "   \(Text.seconds(seconds))" }
-    return text
+    return text + Words.took(event.seconds)
   }
 }

@@ -38,7 +38,7 @@ struct ProgressMeter {
     } else if bytes > 0 || entries == 0 {
       parts.append(Text.bytes(bytes))
     }
-    if entries > 0 { parts.append("\(Text.count(entries)) entries") }
+    if entries > 0 { parts.append(Words.entries(entries)) }
     if let rate { parts.append("\(Text.bytes(Int64(rate)))/s") }
     parts.append(eta.map { "ETA \(Words.short($0.rounded(.up)))" } ?? "ETA unknown")
     return parts.joined(separator: "   ")

@@ -29,7 +29,7 @@ struct Summary {
       equal.count == receipt.items.count
       ? "0 differ, 0 missing" : "\(receipt.items.count - equal.count) of \(receipt.items.count) items not proven"
     let (sent, bytes) = (receipt.items.reduce(0) { $0 + $1.sent }, receipt.items.reduce(0) { $0 + $1.bytes })
-    return "verified \(Text.count(proven)) of \(Text.count(all)) entries, \(verdict)   sent \(Text.bytes(sent)) for \(Text.bytes(bytes))"
+    return "verified \(Text.count(proven)) of \(Words.entries(all)), \(verdict)   sent \(Text.bytes(sent)) for \(Text.bytes(bytes))"
   }
 
   private var pointer: String {

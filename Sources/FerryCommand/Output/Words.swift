@@ -27,6 +27,12 @@ enum Words {
     }.joined(separator: "\n")
   }
 
+  /// `1 entry`, `2,011 entries`.
+  static func entries(_ number: Int64) -> String { "\(Text.count(number)) \(number == 1 ? "entry" : "entries")" }
+
+  /// Seconds behind three blanks, or nothing where they are too few to matter.
+  static func took(_ seconds: Double?) -> String { seconds.map { $0 >= 0.05 ? "   \(Text.seconds($0))" : "" } ?? "" }
+
   static func notice(_ notice: Notice) -> String {
     let label = notice.severity == .info ? "note" : notice.severity.rawValue
     return "\(label): \(notice.text)\(notice.hint.isEmpty ? "" : "; \(notice.hint)")"
