@@ -1,7 +1,7 @@
 import FerrySystem
 import Glibc
 
-/// A folder of a test's own, mode 0700, gone with its last reference.
+/// A folder of a test's own, mode 0700, gone with its last reference or, if a global holds it, with the process.
 public final class TemporaryFolder: Sendable {
   /// Absolute, without links.
   public let path: String
@@ -11,9 +11,18 @@ public final class TemporaryFolder: Sendable {
     var template = Array("/tmp/ferry-test-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw FerryError(errno: errno, "cannot make a temporary folder") }
     path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    Self.kept.withLock { [path] in _ = $0.insert(path) }
   }
 
-  deinit { try? Files.remove(path) }
+  deinit {
+    try? Files.remove(path)
+    Self.kept.withLock { _ = $0.remove(path) }
+  }
+
+  private static let kept: Lock<Set<String>> = {
+    atexit { TemporaryFolder.kept.withLock { paths in for path in paths { try? Files.remove(path) } } }
+    return Lock([])
+  }()
 
   /// The path of a name inside.
   public func callAsFunction(_ name: String) -> String { "\(path)/\(name)" }
