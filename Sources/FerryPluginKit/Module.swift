@@ -105,7 +105,11 @@ private final class Instance: @unchecked Sendable {
     let arguments: JSONValue
 
     private func has(_ flag: some BinaryInteger) -> Bool { args.flags & UInt32(flag) != 0 }
-    private func offer() throws -> Offer? { try arguments["offer"].map { try Offer(json: $0) } }
+    /// What has never been prepared has no offer, or an empty one.
+    private func offer() throws -> Offer? {
+      guard let offer = arguments["offer"], offer.object?.isEmpty != true else { return nil }
+      return try Offer(json: offer)
+    }
 
     func pass() throws -> Pass {
       Pass(

@@ -112,6 +112,7 @@ struct ProviderTests {
   func digest() throws {
     let driver = try Driver(probe)
     #expect(try driver.call(\.digest)["root"] == "xxh3 staged false -")
+    #expect(try driver.call(\.digest, json: #"{"offer": {}}"#)["root"] == "xxh3 staged false -", "an empty offer is none")
     let json = #"{"algorithm": "sha256", "target": "active", "listing": "/l"}"#
     #expect(try driver.call(\.digest, flags: UInt32(FERRY_FULL_DIGEST), json: json)["root"] == "sha256 active true /l")
     let error = #expect(throws: FerryError.self) { try driver.call(\.digest, json: #"{"algorithm": "md5"}"#) }
