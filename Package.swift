@@ -59,5 +59,8 @@ let package = Package(
     tests("TreeTests", ["FerryTree", "FerrySystem", "TestSupport"]),
     tests("ServiceTests", ["Ferry", "FerrySystem", "TestSupport"]),
     tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),
+    .target(name: "PluginHarness", dependencies: ["Ferry", "FerrySystem", "TestSupport"], path: "Tests/PluginHarness", swiftSettings: strict),
+    tests("ConformanceTests", ["Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
+    tests("RsyncTests", ["RsyncPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
   ]
 )

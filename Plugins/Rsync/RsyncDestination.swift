@@ -51,8 +51,8 @@ struct RsyncDestination {
       let code = try run.run(options.server(abilities: hello.abilities, folder: "\(staged)/"), stream: channel)
       // rsync at the source waits for the end of its shell, and that for the end of the channel.
       shutdown(channel, Int32(SHUT_WR))
-      // 23 and 24 are the source's to judge: it knows which files, and whether this pass may lose any.
-      guard code == 0 || (!pass.isFinal && (code == 23 || code == 24)) else {
+      // Without an error of our own, 23 and 24 are the source's to judge: it knows which files, and whether this pass may lose any.
+      guard code == 0 || (!pass.isFinal && run.lines.now.others == 0 && (code == 23 || code == 24)) else {
         throw RsyncFailure.error(code: code, lines: run.lines.now.errors, isFinal: pass.isFinal)
       }
     case .daemon:

@@ -23,6 +23,9 @@ enum RsyncFailure {
     35: (.retry, "the rsync daemon did not answer in time"),
   ]
 
+  /// What follows when the other end is gone. rsync takes over the other one's exit code, but its reason stays at the other end.
+  private static let echoes = ["connection unexpectedly closed", "Broken pipe", "Connection reset"]
+
   static func error(code: Int32, lines: [String], isFinal: Bool = false) -> FerryError {
     let known = meanings[code]
     let (kind, meaning) =
@@ -31,17 +34,24 @@ enum RsyncFailure {
     if isFinal, code == 24 { hint = "something still writes at the source after its services were stopped: name it under `services`" }
     if code == 1 { hint = "check `exclude`, `include` and `filter-file`" }
     let said = reason(lines).map { ": \($0)" } ?? ""
+    // Nothing of one's own to say: the cause is at the other end, and so is the text.
+    let isOurs = causes(lines).contains { !isEcho($0) }
     return FerryError(
-      full(lines) ? .io : kind, "rsync failed with code \(code), \(meaning)\(said)",
+      full(lines) ? .io : kind == .io && !isOurs ? .peer : kind, "rsync failed with code \(code), \(meaning)\(said)",
       hint: full(lines) ? "free space at the destination" : hint)
   }
 
   /// The last line that names a cause: what follows from a broken connection names none.
   static func reason(_ lines: [String]) -> String? {
-    let causes = lines.filter { !$0.hasPrefix("rsync error:") && !$0.hasPrefix("rsync warning:") && !$0.allSatisfy(\.isWhitespace) }
-    let echoes = ["connection unexpectedly closed", "Broken pipe", "Connection reset"]
-    return causes.last { line in !echoes.contains { line.contains($0) } } ?? causes.last ?? lines.last
+    let causes = causes(lines)
+    return causes.last { !isEcho($0) } ?? causes.last ?? lines.last
   }
+
+  private static func causes(_ lines: [String]) -> [String] {
+    lines.filter { !$0.hasPrefix("rsync error:") && !$0.hasPrefix("rsync warning:") && !$0.allSatisfy(\.isWhitespace) }
+  }
+
+  private static func isEcho(_ line: String) -> Bool { echoes.contains { line.contains($0) } }
 
   private static func full(_ lines: [String]) -> Bool { lines.contains { $0.contains("No space left on device") } }
 }

@@ -85,8 +85,9 @@ enum RsyncShell {
   /// The channel's number in the shell.
   static let channel: Int32 = 3
 
-  /// When the channel ends, so does the shell, and rsync sees that its peer is gone; when rsync ends, nothing of its group stays.
-  static let relay = "/bin/sh -c 'exec 4<&0; { cat <&4 >&3; kill 0; } & cat <&3; kill $!'"
+  /// When the channel ends, so does the shell, after all that the peer had to say: its last words are often the error that matters. Only a
+  /// dead rsync closes its end first; then nothing of its group stays.
+  static let relay = "/bin/sh -c 'exec 4<&0; cat <&4 >&3 && kill 0 & cat <&3; kill $!'"
 
   /// How this rsync names its abilities to a server: asked of a shell that only shows what it was called with.
   static func abilities(_ options: [String], source: String, _ context: ProviderContext) throws -> String {

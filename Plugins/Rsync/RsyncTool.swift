@@ -32,7 +32,9 @@ struct RsyncTool: Sendable {
 
   init(parsing text: String) throws {
     let words = text.prefix { $0 != "\n" }.split(separator: " ")
-    guard let version = words.firstIndex(of: "version"), words.count > version + 1, let number = words.last.flatMap({ Int($0) }) else {
+    guard words.first == "rsync", let version = words.firstIndex(of: "version"), words.count > version + 1,
+      let number = words.last.flatMap({ Int($0) })
+    else {
       throw FerryError(.precondition, "`rsync --version` says what Ferry does not understand: \(text.prefix(80))")
     }
     self.version = String(words[version + 1])
