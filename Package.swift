@@ -57,6 +57,7 @@ let package = Package(
     tests("RunTests", ["Ferry", "FerrySystem", "TestSupport"]),
     tests("PluginKitTests", ["FerryPluginKit", "TestSupport"]),
     tests("TreeTests", ["FerryTree", "FerrySystem", "TestSupport"]),
+    tests("CommandTests", ["FerryCommand", "Ferry", "FerrySystem", "TestSupport"]),
     tests("ServiceTests", ["Ferry", "FerrySystem", "TestSupport"]),
     tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),
     .target(name: "PluginHarness", dependencies: ["Ferry", "FerrySystem", "TestSupport"], path: "Tests/PluginHarness", swiftSettings: strict),
