@@ -22,7 +22,7 @@ public final class Engine: Sendable {
       self.executable = executable
       self.stateFolder = Files.absolute(stateFolder ?? Environment.all["FERRY_STATE"] ?? "\(NodeStore.defaultHome)/controller")
       let told = Environment.all["FERRY_PLUGINS"]?.split(separator: ":").map(String.init)
-      self.pluginFolders = (pluginFolders ?? told ?? ["\(Files.parent(of: Files.parent(of: executable)))/lib/ferry/plugins"]).map { Files.absolute($0) }
+      self.pluginFolders = (pluginFolders ?? (told == [] ? nil : told) ?? ["\(Files.parent(of: Files.parent(of: executable)))/lib/ferry/plugins"]).map { Files.absolute($0) }
     }
 
     /// The program that this process runs.

@@ -71,7 +71,13 @@ struct RunOptionFlags: ParsableArguments {
     []
   @Flag(help: "Go on although the destination looks too small.") var ignoreSpace = false
 
-  var options: RunOptions {
+  /// The options for a manifest; a wait that would never come is an error.
+  func options(for manifest: Manifest) throws -> RunOptions {
+    if let missing = holdBefore.first(where: { !manifest.mode.phases.contains($0) }) {
+      throw FerryError(
+        .invalid, "--hold-before \(missing.rawValue): a run in mode '\(manifest.mode.rawValue)' has no such phase",
+        hint: "it has \(manifest.mode.phases.map(\.rawValue).joined(separator: ", ")); nothing was changed")
+    }
     var options = RunOptions()
     options.maxDowntime = maxDowntime
     options.holdBefore = holdBefore

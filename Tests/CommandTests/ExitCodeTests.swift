@@ -54,6 +54,13 @@ import Testing
     #expect(result["exit"] == 2 && result["diagnostics"]?.array?.count == 2)
   }
 
+  @Test("2: a wait before a phase that the mode does not have")
+  func noSuchPhase() throws {
+    let desk = try Desk(mode: "copy")
+    let outcome = try desk.ferry("run", desk.manifest, "--hold-before", "seal")
+    #expect(outcome.code == 2 && outcome.errors.contains("a run in mode 'copy' has no such phase"), "\(outcome.errors)")
+  }
+
   @Test("4: a check that found an error, and nothing is changed")
   func checkFailed() throws {
     let desk = try Desk()

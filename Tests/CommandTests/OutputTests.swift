@@ -88,6 +88,7 @@ import Testing
     try waitFor("the run to wait") { try running.output().contains("waiting for a person") }
     let run = try desk.newest()
     #expect(try desk.ferry("status").output.contains(run))
+    #expect(try desk.ferry("status", run).output.contains("waiting     before copy; `ferry proceed \(run)` goes on"))
     let watching = try desk.start("status", run, "--follow")
     try waitFor("the watcher to see it") {
       try watching.output().contains("[3/9] copy      waiting for a person; `ferry proceed \(run)` goes on")

@@ -10,8 +10,9 @@ struct PlanCommand: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() throws {
-    let (engine, options) = (try engine.engine(), flags.options)
+    let engine = try engine.engine()
     let manifest = try manifest.load(by: engine)
+    let options = try flags.options(for: manifest)
     let plan = try Foreground.wait { try await engine.plan(manifest, options: options) }
     try output.show(plan, text(plan, options))
     guard !plan.preflight.hasErrors else {

@@ -11,8 +11,9 @@ struct RunCommand: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() throws {
-    let (engine, options) = (try engine.engine(), flags.options)
+    let engine = try engine.engine()
     let manifest = try manifest.load(by: engine)
+    let options = try flags.options(for: manifest)
     let budget = (options.maxDowntime ?? manifest.cutover.maxDowntime).map(Words.seconds)
     try Outcome.follow(phases: manifest.mode.phases, budget: budget, json: output.json) { show in
       try await engine.run(manifest, options: options, onEvent: show)

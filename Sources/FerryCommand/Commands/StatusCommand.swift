@@ -19,7 +19,10 @@ struct StatusCommand: ParsableCommand {
     let entry = try engine.find(reference)
     if follow { try EventTail(engine: engine, run: entry.id).show(phases: entry.manifest.mode.phases, json: output.json) }
     let now = try engine.find(entry.id)
-    try output.show(RunStatus(now), text(now, steps: try engine.steps(now.id)))
+    var start = 0
+    let last = try engine.events(now.id, from: &start).last
+    try output.show(
+      RunStatus(now), text(now, steps: try engine.steps(now.id), waiting: now.isAtWork && last?.kind == .waiting ? last : nil))
     if follow, let exit = exit(now) { throw Ending(exit) }
   }
 
@@ -39,7 +42,7 @@ struct StatusCommand: ParsableCommand {
     Console.line(runs.isEmpty ? "no run is under way; `ferry history` lists all" : Words.table(runs.map(HistoryCommand.row)))
   }
 
-  private func text(_ entry: RunEntry, steps: [StepEntry]) -> String {
+  private func text(_ entry: RunEntry, steps: [StepEntry], waiting: Event?) -> String {
     let phases = entry.manifest.mode.phases
     var lines = [
       "run \(entry.id): \(entry.manifest.mode.rawValue) \(entry.manifest.name) from \(entry.manifest.source.name) to \(entry.manifest.destination.name)"
@@ -51,6 +54,7 @@ struct StatusCommand: ParsableCommand {
       let number = phases.firstIndex(of: phase).map { "[\($0 + 1)/\(phases.count)] " } ?? ""
       facts.append(["phase", "\(number)\(phase.rawValue)\(last.step.pass.map { ", pass \($0)" } ?? "")"])
     }
+    if let waiting { facts.append(["waiting", "before \(waiting.phase?.rawValue ?? ""); `\(waiting.text ?? "")` goes on"]) }
     if let controller = entry.controller, entry.status == .running {
       facts.append(["controller", "process \(controller.pid), \(controller.isAlive ? "at work" : "gone")"])
     }
