@@ -2,4 +2,5 @@ import FerryPluginKit
 
 private let module = exportModule(name: "rsync", version: "1.0", vendor: "Ferry", providers: [RsyncProvider.self])
 
+/// What the host asks for.
 @c(ferry_module_v1) public func ferryModule() -> UnsafePointer<ferry_module>? { module.pointer }

@@ -18,7 +18,7 @@ enum ListingComparison {
         if old.digest != new.digest { note(\.changed, "changed", old.path) }
         left = try before.next()
         right = try after.next()
-      } else if let old = left, right.map({ old.path.lexicographicallyPrecedes($0.path) }) ?? true {
+      } else if let old = left, right.map({ raw(old.path).lexicographicallyPrecedes(raw($0.path)) }) ?? true {
         note(\.missing, "missing", old.path)
         left = try before.next()
       } else if let new = right {
@@ -27,6 +27,22 @@ enum ListingComparison {
       }
     }
     return drift
+  }
+
+  /// Listings are sorted by the bytes of the path, of which a line shows some as `\xNN`.
+  private static func raw(_ path: [UInt8]) -> [UInt8] {
+    guard path.contains(0x5c) else { return path }
+    var bytes: [UInt8] = []
+    var rest = path[...]
+    while let byte = rest.popFirst() {
+      if byte == 0x5c, rest.first == 0x78, let value = UInt8(String(decoding: rest.dropFirst().prefix(2), as: UTF8.self), radix: 16) {
+        bytes.append(value)
+        rest = rest.dropFirst(3)
+      } else {
+        bytes.append(byte)
+      }
+    }
+    return bytes
   }
 
   private final class Listing {
