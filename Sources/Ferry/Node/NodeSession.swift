@@ -63,9 +63,10 @@ final class NodeSession: Sendable {
     if call != .freeze, !call.undoes, frozen.withLock({ $0.contains(name) }), hosts.withLock({ $0[name]?.isAlive != true }) {
       throw FerryError(.internal, "the process that kept '\(name)' frozen has died: what was read since may be torn", hint: "`ferry resume` copies it again")
     }
-    // A process after a resume has never seen `prepare`: every call brings what the destination offered.
+    // A process after a resume has never seen `prepare`: every call brings what the destination offered. It was
+    // noted in the store after this session began.
     var arguments = arguments
-    if arguments["offer"] == nil, let offer = record.offers[name] { arguments["offer"] = offer }
+    if arguments["offer"] == nil, let offer = try surroundings.store.record(record.run, record.side)?.offers[name] { arguments["offer"] = offer }
     let result = try host(for: name).call(call, pass: pass, flags: flags, channels: channels, arguments: arguments)
     switch call {
     case .freeze: frozen.withLock { _ = $0.insert(name) }
