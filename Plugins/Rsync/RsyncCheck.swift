@@ -57,6 +57,12 @@ struct RsyncCheck {
     var space = statvfs()
     if statvfs(parent, &space) == 0 { report.room = Int64(clamping: UInt64(space.f_bavail) * UInt64(space.f_frsize)) }
     report.notices += losses(tool.restrict(try FileSystemProbe.form(in: parent)), tool, parent)
+    if config.transport == .daemon, geteuid() != 0 {
+      report.notices.append(
+        .init(
+          .warning, "an rsync daemon without root takes the first slash from absolute symbolic links, and the proof will then fail",
+          hint: "leave `transport` out, or run as root"))
+    }
     if config.transport == .daemon {
       report.notices.append(.init(.warning, "transport daemon is not encrypted", hint: "use it inside a VPN, or leave `transport` out"))
     }

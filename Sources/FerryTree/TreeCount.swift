@@ -1,4 +1,5 @@
 import FerrySystem
+import Glibc
 
 /// What a tree holds, counted without reading content.
 public struct TreeCount: Sendable, Hashable {
@@ -40,13 +41,14 @@ public struct TreeCount: Sendable, Hashable {
         count.entries += 1
         count.kinds[entry.kind, default: 0] += 1
         count.longestPath = max(count.longestPath, folder.path.count + 1 + entry.name.count)
+        if entry.kind == .file, geteuid() != 0, !folder.isReadable(entry.name) { note(TreePath.joined(folder.path, entry.name)) }
         if entry.kind == .file, !entry.isShared || seen.insert(entry.identity).inserted { count.bytes += entry.size }
       }
     }
     func visit(_ folder: TreeFolder, entry: TreeEntry, index: Int) {}
     func closed(_ parent: TreeFolder?, entry: TreeEntry, index: Int?) {}
-    func failed(_ error: FerryError, path: [UInt8]) {
-      if error.class != .notFound, count.unreadable.count < 100 { count.unreadable.append(TreePath.escaped(path)) }
-    }
+    func failed(_ error: FerryError, path: [UInt8]) { if error.class != .notFound { note(path) } }
+
+    private func note(_ path: [UInt8]) { if count.unreadable.count < 100 { count.unreadable.append(TreePath.escaped(path)) } }
   }
 }

@@ -53,6 +53,9 @@ public struct TreeFolder: Sendable {
     return entry
   }
 
+  /// Whether this process may read a file in it.
+  func isReadable(_ name: [UInt8]) -> Bool { withCString(name) { faccessat(descriptor.number, $0, R_OK, AT_EACCESS) } == 0 }
+
   /// The names in it, sorted by bytes.
   public func names() throws -> [[UInt8]] {
     // A descriptor of its own: reading moves the position that duplicates share.

@@ -12,7 +12,7 @@ enum AwkwardTree {
     for n in [b'new\\nline', b' blanks ', b'tab\\there', b'\\xff\\xfe', b'n' * 255, b'-rf', b'.wh.x', b'back\\\\slash', b'\\\\#134', b'a -> b', b'*', 'grün'.encode()]: put(n)
     os.mkdir('empty'); os.mkdir(b'odd\\nfolder'); put(b'odd\\nfolder/x')
     for n in [0, 1, 4095, 4096, 4097]: put('size%d' % n, b'y' * n)
-    for m in [0o0, 0o4755, 0o2755, 0o1644, 0o7777]: put('mode%o' % m); os.chmod('mode%o' % m, m)
+    for m in ([0] if root else []) + [0o4755, 0o2755, 0o1644, 0o7777]: put('mode%o' % m); os.chmod('mode%o' % m, m)
     os.mkdir('sticky'); os.chmod('sticky', 0o3777)
     if root:
         put('owned'); os.chown('owned', 70001, 4000000000 % 2**32)

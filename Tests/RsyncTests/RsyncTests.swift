@@ -28,6 +28,8 @@ import Testing
 
   @Test("awkward things arrive as they are", arguments: ["channel", "daemon"])
   func awkward(_ transport: String) throws {
+    // Without root the daemon changes absolute links, as check says.
+    guard transport == "channel" || geteuid() == 0 else { return }
     try AwkwardTree.make(from)
     // Names that are not text are beyond the temporary folder's own removal.
     defer { _ = try? Command(["rm", "-rf", folder("a"), folder("b")]).run() }
@@ -183,6 +185,12 @@ import Testing
     #expect(report["versions"]?["rsync"]?.string?.first?.isNumber == true)
     #expect(try errors(harness(["filter-file": "/nowhere/rules"]), .source).first?.contains("/nowhere/rules") == true)
     #expect(try harness().call(.destination, .check)["room"]?.int ?? 0 > 0)
+  }
+
+  @Test("check names a file that this user cannot read")
+  func unreadable() throws {
+    try folder.write("a/state/shut", "", mode: 0o000)
+    #expect(try errors(harness(), .source).contains { $0.contains("shut") } == (geteuid() != 0))
   }
 
   @Test("a rule that rsync does not understand is the manifest's error, with its file and line")

@@ -71,7 +71,7 @@ import Testing
       "kind",
       { root in
         unlink("\(root)/a-b")
-        mkdir("\(root)/a-b", 0o600)
+        mkdir("\(root)/a-b", 0o700)
       }
     ),
     ("attribute", { root in _ = try? Command(["setfattr", "-n", "user.x", "-v", "y", "\(root)/a"]).run() }),
