@@ -14,7 +14,9 @@ import TestSupport
     let world = try World()
     try Misbehaviour.install(in: world)
     try world.folder.write("misbehave", order)
+    let t0 = ContinuousClock.now
     let result = try await world.run(world.manifest { $0.limits.stall = .seconds(order.hasSuffix("hang") ? 2 : 60) })
+    print("TIME", order, t0.duration(to: .now), result.error?.message ?? "")
     #expect(result.status == .undone && result.exit == .failed, "\(result)")
     let message = result.error?.message ?? ""
     #expect(message.contains("ledger") || message.contains("example"), "\(message)")
@@ -59,7 +61,7 @@ import TestSupport
     }
     #expect(!world.serves("a"), "without the word the source stays sealed")
     let back = try await world.engine.rollback(result.run, discardDestinationWrites: true)
-    #expect(back.status == .undone, "\(back)")
+    #expect(back.status == .undone, "\(back.remaining)")
     #expect(world.serves("a") && !world.serves("b"))
   }
 

@@ -45,7 +45,7 @@ final class World: Sendable {
         echo "$line" >> "$1/ledger" && echo "$line" >> accepted ;;
       stop) [ -e stubborn ] && exec sleep 60; rm -f "$1/serving" ;;
       status) [ -e "$1/serving" ] ;;
-      hold) : > "$1/held"; rm -f "$1/serving" ;;
+      hold) : > "$1/held" ;;
       release) rm -f "$1/held" ;;
       write) [ -e "$1/serving" ] || exit 1; echo "$3" >> "$1/ledger" && echo "$3" >> accepted ;;
     esac
