@@ -121,10 +121,13 @@ public final class FileLock: Sendable {
   /// Takes the lock, or nil if somebody has it.
   public init?(ifFree path: String) throws {
     file = try Descriptor.open(path, O_RDWR | O_CREAT)
-    guard flock(file.number, LOCK_EX | LOCK_NB) == 0 else {
-      if errno == EWOULDBLOCK { return nil }
-      throw FerryError(errno: errno, "cannot lock \(path)")
+    // A child of another thread shares the lock for the moment between its fork and its exec, even one that was let go of just now.
+    for _ in 0..<50 {
+      if flock(file.number, LOCK_EX | LOCK_NB) == 0 { return }
+      guard errno == EWOULDBLOCK || errno == EINTR else { throw FerryError(errno: errno, "cannot lock \(path)") }
+      usleep(10_000)
     }
+    return nil
   }
 
   /// Lets go early.

@@ -5,6 +5,8 @@ public enum JSONValue: Sendable, Hashable, Codable {
   case null
   case bool(Bool)
   case int(Int64)
+  /// A whole number above `Int64.max`: nothing that is decoded loses a bit.
+  case unsigned(UInt64)
   case double(Double)
   case string(String)
   case array([JSONValue])
@@ -19,6 +21,8 @@ public enum JSONValue: Sendable, Hashable, Codable {
       self = .bool(value)
     } else if let value = try? container.decode(Int64.self) {
       self = .int(value)
+    } else if let value = try? container.decode(UInt64.self) {
+      self = .unsigned(value)
     } else if let value = try? container.decode(Double.self) {
       self = .double(value)
     } else if let value = try? container.decode(String.self) {
@@ -37,6 +41,7 @@ public enum JSONValue: Sendable, Hashable, Codable {
     case .null: try container.encodeNil()
     case .bool(let value): try container.encode(value)
     case .int(let value): try container.encode(value)
+    case .unsigned(let value): try container.encode(value)
     case .double(let value): try container.encode(value)
     case .string(let value): try container.encode(value)
     case .array(let value): try container.encode(value)

@@ -14,9 +14,7 @@ import TestSupport
     let world = try World()
     try Misbehaviour.install(in: world)
     try world.folder.write("misbehave", order)
-    let t0 = ContinuousClock.now
     let result = try await world.run(world.manifest { $0.limits.stall = .seconds(order.hasSuffix("hang") ? 2 : 60) })
-    print("TIME", order, t0.duration(to: .now), result.error?.message ?? "")
     #expect(result.status == .undone && result.exit == .failed, "\(result)")
     let message = result.error?.message ?? ""
     #expect(message.contains("ledger") || message.contains("example"), "\(message)")

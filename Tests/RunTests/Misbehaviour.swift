@@ -32,7 +32,10 @@ enum Misbehaviour {
       if (strcmp(how, "segfault") == 0) raise(SIGSEGV);
       if (strcmp(how, "abort") == 0) abort();
       if (strcmp(how, "exit") == 0) _exit(0);
-      if (strcmp(how, "garbage") == 0) { (void)!write(3, "}{ not a message\n", 17); sleep(600); }
+      if (strcmp(how, "garbage") == 0) {
+        for (int fd = 3; fd < 256; fd++) (void)!write(fd, "}{ not a message\n", 17);
+        sleep(600);
+      }
       if (strcmp(how, "hang") == 0) sleep(600);
       return strcmp(how, "error") == 0;
     }

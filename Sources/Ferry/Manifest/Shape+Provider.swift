@@ -122,7 +122,7 @@ extension JSONValue {
     switch self {
     case .null: "null"
     case .bool: "boolean"
-    case .int: "integer"
+    case .int, .unsigned: "integer"
     case .double: "number"
     case .string: "string"
     case .array: "array"

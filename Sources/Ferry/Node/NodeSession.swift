@@ -22,7 +22,8 @@ final class NodeSession: Sendable {
   let processes: SessionProcesses
   private let secrets: SecretResolver
   private let stall: Duration
-  private let hosts = Lock<[String: HostProcess]>([:])
+  /// A lock for each item: starting one's process does not wait for another's.
+  private let hosts: [String: Lock<HostProcess?>]
   private let frozen = Lock<Set<String>>([])
   private let cancelled = Lock(false)
 
@@ -35,6 +36,7 @@ final class NodeSession: Sendable {
     self.stall = stall
     folder = surroundings.store.folder(record.run, record.side)
     processes = SessionProcesses(folder: folder)
+    hosts = Dictionary(record.items.map { ($0.name, Lock<HostProcess?>(nil)) }) { first, _ in first }
     let report = surroundings.report
     services = ServiceGroup(
       run: record.run, side: record.side, services: record.services, folder: "\(folder)/services", report: { report(.service($0)) })
@@ -60,13 +62,14 @@ final class NodeSession: Sendable {
     _ call: ProviderCall, _ name: String, pass: Int = 0, flags: PassFlags = [], channels: [Descriptor] = [], arguments: JSONValue = [:]
   ) throws -> JSONValue {
     guard !cancelled.withLock({ $0 }) || call.undoes else { throw FerryError(.cancelled, "the run was cancelled") }
-    if call != .freeze, !call.undoes, frozen.withLock({ $0.contains(name) }), hosts.withLock({ $0[name]?.isAlive != true }) {
+    if call != .freeze, !call.undoes, frozen.withLock({ $0.contains(name) }), hosts[name]?.withLock({ $0?.isAlive }) != true {
       throw FerryError(.internal, "the process that kept '\(name)' frozen has died: what was read since may be torn", hint: "`ferry resume` copies it again")
     }
     // A process after a resume has never seen `prepare`: every call brings what the destination offered. It was
     // noted in the store after this session began.
     var arguments = arguments
-    if arguments["offer"] == nil, let offer = try surroundings.store.record(record.run, record.side)?.offers[name] { arguments["offer"] = offer }
+    let latest = try surroundings.store.record(record.run, record.side) ?? record
+    if arguments["offer"] == nil, let offer = latest.offers[name] { arguments["offer"] = offer }
     let result = try host(for: name).call(call, pass: pass, flags: flags, channels: channels, arguments: arguments)
     switch call {
     case .freeze: frozen.withLock { _ = $0.insert(name) }
@@ -92,22 +95,25 @@ final class NodeSession: Sendable {
   /// Ends the running calls soon. What undoes still works afterwards.
   func cancel() {
     cancelled.withLock { $0 = true }
-    for host in hosts.withLock({ Array($0.values) }) { host.cancel() }
+    for host in hosts.values { host.withLock { $0 }?.cancel() }
   }
 
   /// Ends all hosts.
   func end() {
-    let all = hosts.withLock { hosts in
-      defer { hosts = [:] }
-      return Array(hosts.values)
+    let all = hosts.values.compactMap { slot in
+      slot.withLock { host in
+        defer { host = nil }
+        return host
+      }
     }
-    for host in all { host.end() }
+    _ = try? Threads.map(all) { $0.end() }
   }
 
   private func host(for name: String) throws -> HostProcess {
     let item = try item(name)
-    return try hosts.withLock { hosts in
-      if let host = hosts[name], host.isAlive { return host }
+    guard let slot = hosts[name] else { throw FerryError(.internal, "there is no place for '\(name)'") }
+    return try slot.withLock { current in
+      if let host = current, host.isAlive { return host }
       let report = surroundings.report
       let state = "\(folder)/items/\(name)"
       try Files.makeFolder(state)
@@ -119,7 +125,7 @@ final class NodeSession: Sendable {
           onLog: { report(.log(item: name, level: $0, text: $1)) },
           onProgress: { report(.progress(item: name, $0)) }))
       if record.epoch > 0 { try processes.add(host.identity) }
-      hosts[name] = host
+      current = host
       return host
     }
   }
