@@ -15,6 +15,8 @@ public final class Engine: Sendable {
     public var executable: String
     /// Whether the stderr of agents is dropped. Their logs come as events in any case.
     public var quiet = true
+    /// The configuration file of ssh in place of the user's own: `FERRY_SSH_CONFIG`.
+    public var sshConfig: String? = Environment.all["FERRY_SSH_CONFIG"].flatMap { $0.isEmpty ? nil : Files.absolute($0) }
 
     /// The configuration of an installed `ferry`: plugins from `FERRY_PLUGINS` (folders, with colons between) or else beside the program in
     /// `../lib/ferry/plugins`, state in `FERRY_STATE` or else where the user's own is kept.

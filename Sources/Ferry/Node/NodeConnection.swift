@@ -7,34 +7,45 @@ final class NodeConnection: Sendable {
   /// What messages call the node.
   let name: String
   let hello: HelloReply
+  /// For further streams to the node.
+  let transport: any NodeTransport
   private let rpc: RPCConnection
-  private let process: ChildProcess
   private let opened = Lock<NodeRecord?>(nil)
 
-  /// Starts an agent on a node. This is the one place that knows how a node is reached.
+  /// Starts an agent on a node.
   init(_ spec: NodeSpec, side: Side, configuration: Engine.Configuration, report: @escaping @Sendable (AgentNotification, JSONValue) -> Void) throws {
     self.side = side
     name = spec.name
-    guard spec.node == "local" else {
-      throw FerryError(.unsupported, "node \(spec.node): this release of Ferry reaches `local` nodes only", hint: "nothing was changed")
+    transport = try spec.transport(configuration)
+    do {
+      let agent = try transport.start(["agent"] + (spec.home.map { ["--home", $0] } ?? []))
+      rpc = RPCConnection(
+        LineConnection(input: agent.stream, output: agent.stream), to: "the agent on \(spec.name)",
+        listener: { method, params in AgentNotification(rawValue: method).map { report($0, params) } })
+      rpc.start()
+      hello = try Self.greet(rpc, agent, name: spec.name)
+    } catch {
+      transport.close()
+      throw error
     }
-    let home = spec.home ?? NodeStore.defaultHome
-    let (mine, agents) = try Descriptor.socketPair()
-    let null = try Descriptor.open("/dev/null", O_RDWR)
-    process = try ChildProcess.spawn(
-      [configuration.executable, "agent", "--home", home] + configuration.pluginFolders.flatMap { ["--plugins", $0] },
-      environment: [FaultInjection.variable: nil], descriptors: [0: agents.number, 1: agents.number, 2: configuration.quiet ? null.number : 2])
-    agents.close()
-    rpc = RPCConnection(
-      LineConnection(input: mine, output: mine), to: "the agent on \(spec.name)",
-      listener: { method, params in AgentNotification(rawValue: method).map { report($0, params) } })
-    rpc.start()
-    hello = try rpc.call(AgentMethod.hello.rawValue, timeout: .seconds(60)).decode()
-    guard hello.protocol == AgentProtocolVersion.current else {
+  }
+
+  private static func greet(_ rpc: RPCConnection, _ agent: NodeProcess, name: String) throws -> HelloReply {
+    let answer: JSONValue
+    do { answer = try rpc.call(AgentMethod.hello.rawValue, timeout: .seconds(60)) } catch {
+      let outcome = agent.outcome()
+      guard outcome.code != nil, let last = outcome.errors.split(whereSeparator: \.isNewline).last else { throw error }
+      throw FerryError(.peer, "ferry does not run on \(name): \(last)", hint: "install a ferry there that is made for that machine; nothing was changed")
+    }
+    // The version first: of another protocol nothing else is known.
+    let version = answer["protocol"]?.int
+    guard version == Int64(AgentProtocolVersion.current) else {
+      let theirs = "\(version.map { "protocol \($0)" } ?? "no protocol that is known here") (ferry \(answer["ferry"]?.string ?? "?"))"
       throw FerryError(
-        .unsupported, "\(spec.name) speaks protocol \(hello.protocol) (ferry \(hello.ferry)), this end \(AgentProtocolVersion.current) (ferry \(ferryVersion))",
-        hint: "install the same ferry at both ends")
+        .unsupported, "\(name) speaks \(theirs), this end protocol \(AgentProtocolVersion.current) (ferry \(ferryVersion))",
+        hint: "install the same ferry at both ends; nothing was changed")
     }
+    return try answer.decode()
   }
 
   /// Opens the session; answers the record as the node holds it.
@@ -65,7 +76,7 @@ final class NodeConnection: Sendable {
   /// Ends the agent, and so all its hosts.
   func close() {
     rpc.close()
-    Threads.detach { [process] in process.wait() }
+    transport.close()
   }
 
   /// The agent, for fault injection.

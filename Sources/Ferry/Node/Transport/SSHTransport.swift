@@ -1,0 +1,143 @@
+import FerrySystem
+import Glibc
+
+/// Another host, through the system's `ssh`: the user's own configuration, keys, jump hosts and known hosts count. The first stream's ssh is a
+/// master that further streams share, as long as the other host's limit of sessions allows; then there is another one.
+final class SSHTransport: NodeTransport {
+  /// Below the default of sshd's MaxSessions, 10: a person's own sessions count as well.
+  static let sessionsOfMaster = 8
+  /// What a login may take, with all its noise.
+  static let patience: Duration = .seconds(90)
+
+  let name: String
+  let address: SSHAddress
+  let usesSudo = false
+  private let spec: NodeSpec
+  private let configuration: Engine.Configuration
+  private let folder: String
+  private let state = Lock(State())
+  /// One login at a time: the next stream may share it.
+  private let starting = Lock(())
+
+  private struct State {
+    /// Sessions that each control socket has now.
+    var sessions: [Int: Int] = [:]
+    var next = 0
+    var processes: [ObjectIdentifier: NodeProcess] = [:]
+    var closed = false
+  }
+
+  init(_ spec: NodeSpec, configuration: Engine.Configuration) throws {
+    self.spec = spec
+    self.configuration = configuration
+    name = spec.name
+    address = try SSHAddress(spec.node)
+    folder = try Self.makeControlFolder()
+  }
+
+  deinit { try? Files.remove(folder) }
+
+  func start(_ arguments: [String]) throws -> NodeProcess {
+    let (process, word) = try run(RemoteScript(RemoteScript.ferry(arguments)))
+    guard word == "ready" else {
+      process.end(grace: .zero)
+      throw SSHFailure(self).missingFerry()
+    }
+    return process
+  }
+
+  func close() {
+    let processes = state.withLock { state in
+      state.closed = true
+      return Array(state.processes.values)
+    }
+    for process in processes { process.end(grace: .seconds(10)) }
+  }
+
+  /// Runs a script on the node; returns once its marker has come, with what stood behind it.
+  func run(_ script: RemoteScript) throws -> (process: NodeProcess, word: String) {
+    try starting.withLock { _ in
+      let (socket, isMaster) = try seat()
+      let process: NodeProcess
+      do {
+        process = try NodeProcess.spawn(
+          command(socket: "\(folder)/\(socket)", isMaster: isMaster), environment: [FaultInjection.variable: nil], quiet: configuration.quiet,
+          onEnd: { [weak self] in self?.leave(socket) })
+      } catch {
+        leave(socket)
+        throw error
+      }
+      state.withLock { $0.processes[ObjectIdentifier(process)] = process }
+      do {
+        // A stranger's shell may be gone already: what it has said tells more than a broken pipe.
+        try? process.stream.write(script.line)
+        return (process, try word(after: script.marker, from: process))
+      } catch {
+        process.end(grace: .zero)
+        throw error
+      }
+    }
+  }
+
+  private func command(socket: String, isMaster: Bool) -> [String] {
+    ["ssh"] + (configuration.sshConfig.map { ["-F", $0] } ?? [])
+      + [
+        "-T", "-a", "-x", "-S", socket, "-o", "ControlMaster=\(isMaster ? "yes" : "no")", "-o", "ControlPersist=no", "-o", "BatchMode=yes",
+        "-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3", "-o", "ClearAllForwardings=yes",
+        "-o", "RemoteCommand=none", "-o", "PermitLocalCommand=no", "-o", "LogLevel=ERROR",
+      ] + address.arguments + [RemoteScript.loader]
+  }
+
+  // MARK: Masters
+
+  private func seat() throws -> (socket: Int, isMaster: Bool) {
+    try state.withLock { state in
+      guard !state.closed else { throw FerryError(.cancelled, "the connection to \(name) is closed") }
+      if let free = state.sessions.filter({ $0.value > 0 && $0.value < Self.sessionsOfMaster }).keys.min() {
+        state.sessions[free, default: 0] += 1
+        return (free, false)
+      }
+      state.next += 1
+      state.sessions[state.next] = 1
+      return (state.next, true)
+    }
+  }
+
+  private func leave(_ socket: Int) { state.withLock { $0.sessions[socket, default: 1] -= 1 } }
+
+  /// For this user alone, and short: a socket's address holds 107 bytes, and ssh adds 17 to it for a moment.
+  private static func makeControlFolder() throws -> String {
+    let runtime = Environment.all["XDG_RUNTIME_DIR"] ?? ""
+    let base = !runtime.isEmpty && runtime.utf8.count < 60 && access(runtime, W_OK) == 0 ? runtime : "/tmp"
+    var template = Array("\(base)/ferry-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw FerryError(errno: errno, "cannot make a folder for ssh's control socket in \(base)") }
+    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  // MARK: The first word
+
+  /// Reads up to the marker's line, byte by byte behind the noise, so that nothing of the stream proper is taken.
+  private func word(after marker: String, from process: NodeProcess) throws -> String {
+    let deadline = ContinuousClock.now + Self.patience
+    var noise: [UInt8] = []
+    var line: [UInt8] = []
+    while true {
+      var ready = pollfd(fd: process.stream.number, events: Int16(POLLIN), revents: 0)
+      let left = ContinuousClock.now.duration(to: deadline).components.seconds
+      guard left > 0, poll(&ready, 1, Int32(left) * 1000) == 1 else {
+        if left > 0, errno == EINTR { continue }
+        throw SSHFailure(self, noise: noise + line).late(Self.patience)
+      }
+      guard let byte = try? process.stream.read(upTo: 1).first else { throw SSHFailure(self, noise: noise + line).of(process) }
+      guard byte == 10 else {
+        line.append(byte)
+        if line.count > 1 << 16 { line.removeFirst(1 << 15) }
+        continue
+      }
+      let text = String(decoding: line, as: UTF8.self)
+      if let found = text.firstRange(of: marker + " ") { return String(text[found.upperBound...]).filter { $0 != "\r" } }
+      noise = Array((noise + line + [10]).suffix(2048))
+      line = []
+    }
+  }
+}
