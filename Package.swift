@@ -53,6 +53,8 @@ let package = Package(
       dependencies: ["Ferry", .product(name: "ArgumentParser", package: "swift-argument-parser")], swiftSettings: strict),
     example.1, rsync.1,
     .target(name: "TestSupport", dependencies: ["FerrySystem"], path: "Tests/TestSupport", swiftSettings: strict),
+    .target(name: "HostSupport", dependencies: ["FerrySystem", "TestSupport"], path: "Tests/HostSupport", swiftSettings: strict),
+    tests("TwoHostTests", ["Ferry", "FerrySystem", "HostSupport", "TestSupport"]),
     tests("ABITests", ["Ferry", "CFerry", "FerrySystem", "TestSupport"]),
     tests("RunTests", ["Ferry", "FerrySystem", "TestSupport"]),
     tests("PluginKitTests", ["FerryPluginKit", "TestSupport"]),

@@ -42,13 +42,13 @@ public final class Engine: Sendable {
 
     /// The plugins of this configuration.
     public func catalog() throws -> PluginCatalog {
-      PluginCatalog(folders: pluginFolders, lock: try PluginLock.read(lockPath), executable: executable, cache: Self.cacheFolder)
+      PluginCatalog(folders: pluginFolders, lock: try PluginLock.read(lockPath), executable: executable, cache: Self.cache.map { "\($0)/plugins" })
     }
 
-    /// What plugins have said about themselves: worth keeping, and no loss.
-    private static var cacheFolder: String? {
+    /// What was read once and is known again, such as what plugins have said about themselves: worth keeping, and no loss.
+    static var cache: String? {
       let variables = Environment.all
-      return (variables["XDG_CACHE_HOME"] ?? variables["HOME"].map { "\($0)/.cache" }).map { "\($0)/ferry/plugins" }
+      return (variables["XDG_CACHE_HOME"] ?? variables["HOME"].map { "\($0)/.cache" }).map { "\($0)/ferry" }
     }
   }
 

@@ -55,12 +55,21 @@ public struct NodeSpec: Sendable, Codable, Hashable {
   public var name: String
   /// Where the node keeps what it must remember; nil: the node's own default.
   public var home: String?
+  /// How `ferry` becomes root there; nil: it stays the login's user.
+  public var become: Become?
+  /// Whether Ferry's own tree is brought to an ssh node, once, and used there.
+  public var deploy: Bool
+
+  /// Ways to become root.
+  public enum Become: String, Sendable, Codable, CaseIterable { case sudo }
 
   /// Makes an end.
-  public init(node: String, name: String, home: String? = nil) {
+  public init(node: String, name: String, home: String? = nil, become: Become? = nil, deploy: Bool = false) {
     self.node = node
     self.name = name
     self.home = home
+    self.become = become
+    self.deploy = deploy
   }
 }
 

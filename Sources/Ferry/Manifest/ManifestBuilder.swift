@@ -38,7 +38,8 @@ struct ManifestBuilder {
   private func node(_ value: JSONValue?) -> NodeSpec {
     let address = value?["node"]?.string ?? ""
     return NodeSpec(
-      node: address, name: value?["name"]?.string ?? address, home: value?["home"]?.string.map { Files.absolute($0, in: folder) })
+      node: address, name: value?["name"]?.string ?? address, home: value?["home"]?.string.map { Files.absolute($0, in: folder) },
+      become: value?["become"]?.string.flatMap { NodeSpec.Become(rawValue: $0) }, deploy: value?["deploy"]?.bool ?? false)
   }
 
   /// What a service is called, and by which node: its `name`, its unit or container, or its program.

@@ -9,7 +9,7 @@ final class LocalTransport: NodeTransport {
   private let started = Lock<[NodeProcess]>([])
 
   init(_ spec: NodeSpec, configuration: Engine.Configuration) {
-    command = [configuration.executable]
+    command = (spec.become == .sudo ? ["sudo", "-n", "--"] : []) + [configuration.executable]
     plugins = configuration.pluginFolders.flatMap { ["--plugins", $0] }
     quiet = configuration.quiet
   }

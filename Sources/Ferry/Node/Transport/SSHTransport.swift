@@ -11,13 +11,15 @@ final class SSHTransport: NodeTransport {
 
   let name: String
   let address: SSHAddress
-  let usesSudo = false
+  var usesSudo: Bool { spec.become == .sudo }
   private let spec: NodeSpec
   private let configuration: Engine.Configuration
   private let folder: String
   private let state = Lock(State())
   /// One login at a time: the next stream may share it.
   private let starting = Lock(())
+  private let deploying = Lock(())
+  private let known = Lock<InstalledTree?>(nil)
 
   private struct State {
     /// Sessions that each control socket has now.
@@ -38,12 +40,28 @@ final class SSHTransport: NodeTransport {
   deinit { try? Files.remove(folder) }
 
   func start(_ arguments: [String]) throws -> NodeProcess {
-    let (process, word) = try run(RemoteScript(RemoteScript.ferry(arguments)))
-    guard word == "ready" else {
-      process.end(grace: .zero)
-      throw SSHFailure(self).missingFerry()
+    let deployment = spec.deploy ? Deployment(transport: self, tree: try tree()) : nil
+    let body = deployment?.script(arguments) ?? RemoteScript.ferry(arguments)
+    for attempt in 1...2 {
+      let (process, word) = try run(script(body))
+      if word == "ready" { return process }
+      process.end()
+      guard let deployment, attempt == 1 else { break }
+      try deploying.withLock { _ in try deployment.send(to: word) }
     }
-    return process
+    throw SSHFailure(self).missingFerry()
+  }
+
+  /// A script for this node, as root where the manifest says so.
+  func script(_ body: String) throws -> RemoteScript { try RemoteScript(body, sudo: usesSudo) }
+
+  private func tree() throws -> InstalledTree {
+    try known.withLock { known in
+      if let tree = known { return tree }
+      let tree = try InstalledTree.of(configuration.executable)
+      known = tree
+      return tree
+    }
   }
 
   func close() {
@@ -71,7 +89,7 @@ final class SSHTransport: NodeTransport {
       do {
         // A stranger's shell may be gone already: what it has said tells more than a broken pipe.
         try? process.stream.write(script.line)
-        return (process, try word(after: script.marker, from: process))
+        return (process, try word(after: script.marker, from: process, within: Self.patience))
       } catch {
         process.end(grace: .zero)
         throw error
@@ -117,8 +135,8 @@ final class SSHTransport: NodeTransport {
   // MARK: The first word
 
   /// Reads up to the marker's line, byte by byte behind the noise, so that nothing of the stream proper is taken.
-  private func word(after marker: String, from process: NodeProcess) throws -> String {
-    let deadline = ContinuousClock.now + Self.patience
+  func word(after marker: String, from process: NodeProcess, within patience: Duration) throws -> String {
+    let deadline = ContinuousClock.now + patience
     var noise: [UInt8] = []
     var line: [UInt8] = []
     while true {
@@ -126,7 +144,7 @@ final class SSHTransport: NodeTransport {
       let left = ContinuousClock.now.duration(to: deadline).components.seconds
       guard left > 0, poll(&ready, 1, Int32(left) * 1000) == 1 else {
         if left > 0, errno == EINTR { continue }
-        throw SSHFailure(self, noise: noise + line).late(Self.patience)
+        throw SSHFailure(self, noise: noise + line).late(patience)
       }
       guard let byte = try? process.stream.read(upTo: 1).first else { throw SSHFailure(self, noise: noise + line).of(process) }
       guard byte == 10 else {
