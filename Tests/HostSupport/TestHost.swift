@@ -63,9 +63,8 @@ public final class TestHost: Sendable {
   /// Puts a program into the host's /usr/local/bin.
   public func program(_ name: String, _ text: String) throws { try write("bin/\(name)", text, mode: 0o755) }
 
-  /// Writes a file of the host's own folder.
+  /// Writes a file of the host's own folder, in place: some are mounted over others.
   public func write(_ path: String, _ text: String, mode: UInt32 = 0o644) throws {
-    try? Files.remove("\(folder)/\(path)")
     let file = try Descriptor.open("\(folder)/\(path)", O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
     try file.write(Array(text.utf8))
     guard fchmod(file.number, mode) == 0 else { throw FerryError(errno: errno, "cannot write \(path)") }

@@ -95,17 +95,17 @@ public final class TestHosts: Sendable {
     if geteuid() != 0 { return "test hosts need root" }
     for program in ["ip", "ssh", "ssh-keygen", "nsenter", "unshare", "mount"] where (try? Programs.find(program)) == nil { return "test hosts need '\(program)'" }
     if !Files.exists(TestHost.sshd) { return "test hosts need \(TestHost.sshd)" }
-    guard let trial = try? Command(["unshare", "--net", "--mount", "--uts", "ip", "link", "add", "a", "type", "veth", "peer", "name", "b"]).run() else {
+    guard let trial = try? Command(["unshare", "--net", "--mount", "--uts", "ip", "link", "add", "near", "type", "veth", "peer", "name", "far"]).run() else {
       return "test hosts need namespaces"
     }
     return trial.succeeded ? nil : "test hosts need namespaces and veth links: \(trial.reason)"
   }()
 
-  /// Says once why tests are skipped. For `.enabled(if:)`.
-  public static var available: Bool {
-    if let reason = unavailable { print("skipped: \(reason)") }
+  /// Whether there can be hosts here; says once why not. For `.enabled(if:)`.
+  public static let available: Bool = {
+    if let unavailable { print("skipped: \(unavailable)") }
     return unavailable == nil
-  }
+  }()
 
   /// Makes a key pair without a passphrase.
   public static func makeKey(_ path: String) throws {

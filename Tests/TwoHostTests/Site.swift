@@ -39,3 +39,20 @@ struct Site: Sendable {
     return outcome.output.split(separator: "\n").count { $0.hasPrefix("sshd: ") && $0.contains("root") }
   }
 }
+
+/// What some tests need beside the hosts; each says once that it is missing.
+enum Needs {
+  static let sudo: Bool = {
+    let found = (try? Programs.find("sudo")) != nil
+    if !found { print("skipped: the tests of become: sudo need 'sudo'") }
+    return found
+  }()
+
+  /// An installed tree: the one that Scripts/test lays out.
+  static let tree: String? = {
+    let stage = Files.absolute(Environment.all["FERRY_STAGE"] ?? "\(Products.repository)/.build/stage")
+    if Files.exists("\(stage)/bin/ferry") { return stage }
+    print("skipped: the tests of deploy: true need the installed tree in FERRY_STAGE")
+    return nil
+  }()
+}

@@ -35,7 +35,12 @@ final class NodeConnection: Sendable {
     do { answer = try rpc.call(AgentMethod.hello.rawValue, timeout: .seconds(60)) } catch {
       let outcome = agent.outcome()
       guard outcome.code != nil, let last = outcome.errors.split(whereSeparator: \.isNewline).last else { throw error }
-      throw FerryError(.peer, "ferry does not run on \(name): \(last)", hint: "install a ferry there that is made for that machine; nothing was changed")
+      if ["Exec format error", "cannot execute"].contains(where: { last.contains($0) }) {
+        throw FerryError(
+          .unsupported, "the ferry on \(name) is for another architecture: \(last)",
+          hint: "install one that is made for that machine; nothing was changed")
+      }
+      throw FerryError(.peer, "ferry does not run on \(name): \(last)", hint: "`ferry --version` must work there; nothing was changed")
     }
     // The version first: of another protocol nothing else is known.
     let version = answer["protocol"]?.int

@@ -72,7 +72,8 @@ struct Deployment: Sendable {
     let unpacker = packer.map { "\($0) -dc | tar -xof -" } ?? "tar -xof -"
     return """
       umask 022; \(cache) fresh=$cache/.new-\(Hex.random(8)); \
-      fail() { rm -rf "$fresh"; echo "$mark failed $1 $cache $(printf %s "$2" | tail -n 1)"; exit 0; }; \
+      fail() { rm -rf "$fresh"; why=$(echo "$2" | grep -e 'space left' -e quota | head -n 1); \
+      echo "$mark failed $1 $cache ${why:-$(echo "$2" | tail -n 1)}"; exit 0; }; \
       said=$(mkdir -p "$cache" 2>&1) || fail cache "$said"; [ -O "$cache" ] || fail owner "it belongs to somebody else"; \
       if [ -x "$tree/bin/ferry" ]; then echo "$mark there"; exit 0; fi; \
       find "$cache" -maxdepth 1 -name '.new-*' -mtime +0 -exec rm -rf {} + 2>/dev/null; \

@@ -35,6 +35,7 @@ final class SSHTransport: NodeTransport {
     name = spec.name
     address = try SSHAddress(spec.node)
     folder = try Self.makeControlFolder()
+    try Files.replace("\(folder)/config", with: Array(Self.settings(configuration.sshConfig).utf8))
   }
 
   deinit { try? Files.remove(folder) }
@@ -98,12 +99,17 @@ final class SSHTransport: NodeTransport {
   }
 
   private func command(socket: String, isMaster: Bool) -> [String] {
-    ["ssh"] + (configuration.sshConfig.map { ["-F", $0] } ?? [])
-      + [
-        "-T", "-a", "-x", "-S", socket, "-o", "ControlMaster=\(isMaster ? "yes" : "no")", "-o", "ControlPersist=no", "-o", "BatchMode=yes",
-        "-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3", "-o", "ClearAllForwardings=yes",
-        "-o", "RemoteCommand=none", "-o", "PermitLocalCommand=no", "-o", "LogLevel=ERROR",
-      ] + address.arguments + [RemoteScript.loader]
+    [
+      "ssh", "-F", "\(folder)/config", "-T", "-a", "-x", "-S", socket, "-o", "ControlMaster=\(isMaster ? "yes" : "no")",
+      "-o", "ControlPersist=no", "-o", "BatchMode=yes", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none",
+      "-o", "PermitLocalCommand=no", "-o", "LogLevel=ERROR",
+    ] + address.arguments + [RemoteScript.loader]
+  }
+
+  /// What the user says comes first and so wins; ours is for what nobody has said.
+  private static func settings(_ config: String?) -> String {
+    let files = config.map { [$0] } ?? ["~/.ssh/config", "/etc/ssh/ssh_config"]
+    return files.map { "Include \"\($0)\"\n" }.joined() + "Host *\n  ConnectTimeout 20\n  ServerAliveInterval 15\n  ServerAliveCountMax 3\n"
   }
 
   // MARK: Masters
