@@ -28,7 +28,9 @@ public final class TestHost: Sendable {
     address6 = network.address6(number)
     for part in ["home", "mover", "etc", "bin", "cache", "lib"] { try Files.makeFolder("\(folder)/\(part)", mode: 0o755) }
     guard chown("\(folder)/mover", 4242, 4242) == 0 else { throw FerryError(errno: errno, "cannot give \(folder)/mover away") }
-    try write("etc/passwd", "root:x:0:0:root:\(folder)/home:/bin/sh\nsshd:x:102:65534::/run/sshd:/usr/sbin/nologin\nmover:x:4242:4242::\(folder)/mover:/bin/sh\n")
+    try write(
+      "etc/passwd",
+      "root:x:0:0:root:\(folder)/home:/bin/sh\nsshd:x:102:65534::/run/sshd:/usr/sbin/nologin\nmover:x:4242:4242::\(folder)/mover:/bin/sh\n")
     try write("etc/shadow", "root:*:19000:0:99999:7:::\nsshd:*:19000:0:99999:7:::\nmover:*:19000:0:99999:7:::\n", mode: 0o600)
     try write("etc/authorized_keys", String(decoding: Files.read(key), as: UTF8.self))
     try TestHosts.makeKey("\(folder)/etc/host_key")
@@ -80,7 +82,8 @@ public final class TestHost: Sendable {
   /// A command that runs on the host, as root.
   public func command(_ arguments: [String]) throws -> Command {
     guard let pid = holder.withLock({ $0?.pid }) else { throw FerryError(.internal, "\(name) is down") }
-    var command = Command(["nsenter", "-t", "\(pid)", "-n", "-m", "-u", "--"] + arguments, environment: ["HOME": "\(folder)/home", "TMPDIR": nil])
+    var command = Command(
+      ["nsenter", "-t", "\(pid)", "-n", "-m", "-u", "--"] + arguments, environment: ["HOME": "\(folder)/home", "TMPDIR": nil])
     command.timeout = .seconds(300)
     return command
   }
@@ -98,7 +101,9 @@ public final class TestHost: Sendable {
     let (read, write) = try Descriptor.pipe()
     let child = try spawn(["unshare", "--net", "--mount", "--uts", "/bin/sh", "\(folder)/etc/boot"], output: write)
     write.close()
-    guard String(decoding: try read.read(upTo: 64), as: UTF8.self).hasPrefix("up") else { throw FerryError(.internal, "\(name) does not boot") }
+    guard String(decoding: try read.read(upTo: 64), as: UTF8.self).hasPrefix("up") else {
+      throw FerryError(.internal, "\(name) does not boot")
+    }
     holder.withLock { $0 = child }
     try startSSHD()
   }
@@ -107,7 +112,8 @@ public final class TestHost: Sendable {
   public func startSSHD() throws {
     guard let pid = holder.withLock({ $0?.pid }) else { return }
     let (read, write) = try Descriptor.pipe()
-    _ = try spawn(["nsenter", "-t", "\(pid)", "-n", "-m", "-u", "--", TestHost.sshd, "-D", "-e", "-f", "\(folder)/etc/sshd_config"], output: write)
+    _ = try spawn(
+      ["nsenter", "-t", "\(pid)", "-n", "-m", "-u", "--", TestHost.sshd, "-D", "-e", "-f", "\(folder)/etc/sshd_config"], output: write)
     write.close()
     var said = ""
     while !said.contains("Server listening on :: ") {

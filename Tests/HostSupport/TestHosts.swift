@@ -93,9 +93,14 @@ public final class TestHosts: Sendable {
   /// Why there can be no hosts here, or nil. Found out by trying, once.
   public static let unavailable: String? = {
     if geteuid() != 0 { return "test hosts need root" }
-    for program in ["ip", "ssh", "ssh-keygen", "nsenter", "unshare", "mount"] where (try? Programs.find(program)) == nil { return "test hosts need '\(program)'" }
+    for program in ["ip", "ssh", "ssh-keygen", "nsenter", "unshare", "mount"] where (try? Programs.find(program)) == nil {
+      return "test hosts need '\(program)'"
+    }
     if !Files.exists(TestHost.sshd) { return "test hosts need \(TestHost.sshd)" }
-    guard let trial = try? Command(["unshare", "--net", "--mount", "--uts", "ip", "link", "add", "near", "type", "veth", "peer", "name", "far"]).run() else {
+    guard
+      let trial = try? Command(["unshare", "--net", "--mount", "--uts", "ip", "link", "add", "near", "type", "veth", "peer", "name", "far"])
+        .run()
+    else {
       return "test hosts need namespaces"
     }
     return trial.succeeded ? nil : "test hosts need namespaces and veth links: \(trial.reason)"

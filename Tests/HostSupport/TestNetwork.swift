@@ -34,7 +34,9 @@ final class TestNetwork: Sendable {
   func address6(_ number: Int) -> String { "fd46:6572:7279:\(String(group + 1, radix: 16))::\(number)" }
 
   private func device(_ number: Int, to other: Int) -> String { "fy\(group)n\(number)x\(other)" }
-  private func hardware(_ number: Int, to other: Int) -> String { "02:66:\(byte(group / 256)):\(byte(group % 256)):\(byte(number)):\(byte(other))" }
+  private func hardware(_ number: Int, to other: Int) -> String {
+    "02:66:\(byte(group / 256)):\(byte(group % 256)):\(byte(number)):\(byte(other))"
+  }
   private func byte(_ value: Int) -> String { (value < 16 ? "0" : "") + String(value, radix: 16) }
 
   /// Makes the link between two hosts.
@@ -44,8 +46,10 @@ final class TestNetwork: Sendable {
     _ = try? Command(prefix(one) + ["ip", "link", "del", near]).run()
     try ip(
       one,
-      ["link", "add", near, "address", hardware(one.number, to: other.number), "type", "veth", "peer", "name", far,
-       "address", hardware(other.number, to: one.number)] + (other.pid.map { ["netns", "\($0)"] } ?? []))
+      [
+        "link", "add", near, "address", hardware(one.number, to: other.number), "type", "veth", "peer", "name", far,
+        "address", hardware(other.number, to: one.number),
+      ] + (other.pid.map { ["netns", "\($0)"] } ?? []))
     for (end, peer) in [(one, other), (other, one)] {
       let device = device(end.number, to: peer.number)
       try ip(end, ["link", "set", device, "up"])
@@ -71,7 +75,8 @@ final class TestNetwork: Sendable {
   func impair(_ netem: [String], _ one: End, _ other: End) throws {
     for (end, peer) in [(one, other), (other, one)] {
       let outcome = try Command(
-        prefix(end) + ["tc", "qdisc", "replace", "dev", device(end.number, to: peer.number), "root", "netem"] + netem).run()
+        prefix(end) + ["tc", "qdisc", "replace", "dev", device(end.number, to: peer.number), "root", "netem"] + netem
+      ).run()
       guard outcome.succeeded else { throw FerryError(.unsupported, "this kernel has no netem: \(outcome.reason)") }
     }
   }

@@ -9,7 +9,9 @@ import Testing
   private static func site(_ rule: String) throws -> Site {
     let site = try Site(["b"])
     let host = try site.hosts["b"]
-    try host.write("etc/sudoers", "Defaults env_reset, use_pty\nDefaults secure_path=\"/usr/local/bin:/usr/bin:/bin\"\nroot ALL=(ALL) ALL\n\(rule)\n", mode: 0o440)
+    try host.write(
+      "etc/sudoers", "Defaults env_reset, use_pty\nDefaults secure_path=\"/usr/local/bin:/usr/bin:/bin\"\nroot ALL=(ALL) ALL\n\(rule)\n",
+      mode: 0o440)
     try host.write("etc/rc", "mount --bind '\(host.folder)/etc/sudoers' /etc/sudoers\n")
     try site.hosts.reboot("b")
     return site
@@ -37,7 +39,8 @@ import Testing
     let asks = try Self.site("mover ALL=(root) ALL")
     let node = "ssh://mover@\(try asks.hosts["b"].address)"
     let password = asks.refusal(node, become: .sudo)
-    #expect(password.class == .auth && password.message.contains("password is required") && password.hint.contains("NOPASSWD"), "\(password)")
+    #expect(
+      password.class == .auth && password.message.contains("password is required") && password.hint.contains("NOPASSWD"), "\(password)")
     try asks.hosts["b"].write("etc/sudoers", "root ALL=(ALL) ALL\n", mode: 0o440)
     let stranger = asks.refusal(node, become: .sudo)
     #expect(stranger.class == .auth && stranger.hint.contains("NOPASSWD"), "\(stranger)")

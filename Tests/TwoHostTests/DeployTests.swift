@@ -25,7 +25,9 @@ import Testing
     // Whatever would be sent now could not be unpacked.
     try host.program("tar", "#!/bin/sh\nexit 1\n")
     try site.connect(host.node, deploy: true).close()
-    let check = try host.command(["sh", "-c", "cd /var/cache/ferry/\(digest) && sha256sum -c --quiet SHA256SUMS && find . ! -user root -o -perm /022 ! -type l"]).run()
+    let check = try host.command([
+      "sh", "-c", "cd /var/cache/ferry/\(digest) && sha256sum -c --quiet SHA256SUMS && find . ! -user root -o -perm /022 ! -type l",
+    ]).run()
     #expect(check.succeeded && check.output == "", "\(check)")
     let run = try host.command(["/var/cache/ferry/\(digest)/bin/ferry", "plugins", "list"]).run()
     #expect(run.succeeded && run.output.contains("rsync"), "\(run)")
@@ -68,7 +70,8 @@ import Testing
     #expect(!Files.exists("\(host.folder)/cache/ferry"))
   }
 
-  @Test("a cache that runs no programs, that is full, or that cannot be made leaves nothing behind", arguments: ["noexec", "full", "read-only"])
+  @Test(
+    "a cache that runs no programs, that is full, or that cannot be made leaves nothing behind", arguments: ["noexec", "full", "read-only"])
   func badCache(how: String) throws {
     let site = try Self.site()
     let host = try site.hosts["b"]
@@ -93,7 +96,9 @@ import Testing
     try Files.remove("\(host.folder)/bin/tar")
     for packer in ["gzip", nil] {
       let without = packer == nil ? ["zstd", "gzip"] : ["zstd"]
-      let deployment = Deployment(transport: try SSHTransport(NodeSpec(node: host.node, name: "b"), configuration: site.configuration), tree: try InstalledTree.of(site.configuration.executable))
+      let deployment = Deployment(
+        transport: try SSHTransport(NodeSpec(node: host.node, name: "b"), configuration: site.configuration),
+        tree: try InstalledTree.of(site.configuration.executable))
       try deployment.send(to: "absent \(try machine()) tar sha256sum \(packer ?? "-") glibc 2.99")
       deployment.transport.close()
       #expect(Self.trees("\(host.folder)/cache/ferry").count == 1, "without \(without)")
@@ -107,6 +112,8 @@ import Testing
   func fromBuildFolder() throws {
     let site = try Site(["b"], ferry: nil)
     let error = site.refusal(try site.hosts["b"].node, deploy: true)
-    #expect(error.class == .precondition && error.message.contains("does not lie in an installed tree") && error.hint.contains("Scripts/stage"), "\(error)")
+    #expect(
+      error.class == .precondition && error.message.contains("does not lie in an installed tree") && error.hint.contains("Scripts/stage"),
+      "\(error)")
   }
 }

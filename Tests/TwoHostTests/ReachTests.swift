@@ -12,7 +12,10 @@ import Testing
     let host = try site.hosts["b"]
     try host.write("home/.profile", "echo not for you\n")
     try host.program("chatty", "#!/bin/sh\necho 'welcome to b'; printf 'no line feed'; exec /bin/sh \"$@\"\n")
-    try host.write("etc/passwd", String(decoding: Files.read("\(host.folder)/etc/passwd"), as: UTF8.self).replacing("/home:/bin/sh", with: "/home:/usr/local/bin/chatty"))
+    try host.write(
+      "etc/passwd",
+      String(decoding: Files.read("\(host.folder)/etc/passwd"), as: UTF8.self).replacing(
+        "/home:/bin/sh", with: "/home:/usr/local/bin/chatty"))
     let node = try site.connect(version == "4" ? host.node : host.node6)
     defer { node.close() }
     #expect(node.hello.host == "b" && node.hello.protocol == AgentProtocolVersion.current)
@@ -61,9 +64,13 @@ import Testing
     let (b, c) = (try site.hosts["b"], try site.hosts["c"])
     try site.folder.write("known_hosts", "\(b.address) \(try c.publicKey())\n")
     let changed = site.refusal(b.node)
-    #expect(changed.class == .auth && changed.message.contains("is not the one that is known") && changed.hint.contains("ssh-keygen -R \(b.address)"), "\(changed)")
+    #expect(
+      changed.class == .auth && changed.message.contains("is not the one that is known")
+        && changed.hint.contains("ssh-keygen -R \(b.address)"), "\(changed)")
     let unknown = site.refusal(c.node)
-    #expect(unknown.class == .auth && unknown.message.contains("is not known here") && unknown.hint.contains("ssh root@\(c.address)"), "\(unknown)")
+    #expect(
+      unknown.class == .auth && unknown.message.contains("is not known here") && unknown.hint.contains("ssh root@\(c.address)"),
+      "\(unknown)")
   }
 
   @Test("a key that the host refuses is told with what must work first")
@@ -72,7 +79,9 @@ import Testing
     let host = try site.hosts["b"]
     try host.write("etc/authorized_keys", "")
     let error = site.refusal(host.node)
-    #expect(error.class == .auth && error.message.contains("refuses this user's key") && error.hint.contains("true` must work without one"), "\(error)")
+    #expect(
+      error.class == .auth && error.message.contains("refuses this user's key") && error.hint.contains("true` must work without one"),
+      "\(error)")
   }
 
   @Test("a host without sshd, one that is not there, and a name that nobody has are told apart")
@@ -82,7 +91,9 @@ import Testing
     host.stopSSHD()
     let silent = site.refusal(host.node)
     #expect(silent.class == .retry && silent.message.contains("no sshd answers"), "\(silent)")
-    try site.folder.write("ssh_config", "Host *\n  StrictHostKeyChecking yes\n  ProxyCommand echo 'ssh: connect to host b port 22: No route to host' >&2; exit 1\n")
+    try site.folder.write(
+      "ssh_config",
+      "Host *\n  StrictHostKeyChecking yes\n  ProxyCommand echo 'ssh: connect to host b port 22: No route to host' >&2; exit 1\n")
     let gone = site.refusal(host.node)
     #expect(gone.class == .retry && gone.message.contains("cannot be reached"), "\(gone)")
     try site.folder.write("ssh_config", "")
@@ -107,10 +118,14 @@ import Testing
     let host = try site.hosts["b"]
     try Files.remove("\(host.folder)/bin/ferry")
     let missing = site.refusal(host.node)
-    #expect(missing.class == .notFound && missing.message.contains("there is no ferry on") && missing.hint.contains("deploy: true"), "\(missing)")
-    try host.program("ferry", "#!/bin/sh\nread -r line\nprintf '{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocol\":0,\"ferry\":\"0.0.9\"}}\\n'\n")
+    #expect(
+      missing.class == .notFound && missing.message.contains("there is no ferry on") && missing.hint.contains("deploy: true"), "\(missing)")
+    try host.program(
+      "ferry", "#!/bin/sh\nread -r line\nprintf '{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocol\":0,\"ferry\":\"0.0.9\"}}\\n'\n")
     let old = site.refusal(host.node)
-    #expect(old.class == .unsupported && old.message.contains("speaks protocol 0 (ferry 0.0.9)") && old.hint.contains("same ferry at both ends"), "\(old)")
+    #expect(
+      old.class == .unsupported && old.message.contains("speaks protocol 0 (ferry 0.0.9)") && old.hint.contains("same ferry at both ends"),
+      "\(old)")
     // The header of a program for another machine (aarch64).
     var header = try Array(Files.read("/bin/true").prefix(4096))
     header[18] = 0xb7
@@ -124,7 +139,9 @@ import Testing
   func noShell() throws {
     let site = try Site(["b"])
     let host = try site.hosts["b"]
-    try host.write("etc/passwd", String(decoding: Files.read("\(host.folder)/etc/passwd"), as: UTF8.self).replacing("/home:/bin/sh", with: "/home:/usr/sbin/nologin"))
+    try host.write(
+      "etc/passwd",
+      String(decoding: Files.read("\(host.folder)/etc/passwd"), as: UTF8.self).replacing("/home:/bin/sh", with: "/home:/usr/sbin/nologin"))
     let error = site.refusal(host.node)
     #expect(error.class == .unsupported && error.message.contains("login shell") && error.message.contains("not available"), "\(error)")
   }

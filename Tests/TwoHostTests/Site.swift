@@ -12,7 +12,8 @@ struct Site: Sendable {
   init(_ names: [String], executable: String = Products.ferry, ferry: String? = Products.ferry, plugins: String? = nil) throws {
     folder = try TemporaryFolder()
     hosts = try TestHosts(names, in: folder, ferry: ferry, plugins: plugins)
-    var configuration = Engine.Configuration(executable: executable, stateFolder: folder("state"), pluginFolders: [plugins ?? folder("plugins")])
+    var configuration = Engine.Configuration(
+      executable: executable, stateFolder: folder("state"), pluginFolders: [plugins ?? folder("plugins")])
     configuration.sshConfig = hosts.sshConfig
     self.configuration = configuration
   }
@@ -20,7 +21,8 @@ struct Site: Sendable {
   /// An agent on a node.
   func connect(_ node: String, become: NodeSpec.Become? = nil, deploy: Bool = false) throws -> NodeConnection {
     try NodeConnection(
-      NodeSpec(node: node, name: node, become: become, deploy: deploy), side: .destination, configuration: configuration, report: { _, _ in })
+      NodeSpec(node: node, name: node, become: become, deploy: deploy), side: .destination, configuration: configuration,
+      report: { _, _ in })
   }
 
   /// Why there is no agent on a node.
@@ -35,7 +37,10 @@ struct Site: Sendable {
 
   /// Processes of sshd that serve a login now.
   func logins(of host: TestHost) throws -> Int {
-    let outcome = try host.command(["sh", "-c", "for p in /proc/[0-9]*; do [ \"$(readlink $p/ns/net)\" = \"$(readlink /proc/self/ns/net)\" ] && tr '\\0' ' ' < $p/cmdline && echo; done"]).run()
+    let outcome = try host.command([
+      "sh", "-c",
+      "for p in /proc/[0-9]*; do [ \"$(readlink $p/ns/net)\" = \"$(readlink /proc/self/ns/net)\" ] && tr '\\0' ' ' < $p/cmdline && echo; done",
+    ]).run()
     return outcome.output.split(separator: "\n").count { $0.hasPrefix("sshd: ") && $0.contains("root") }
   }
 }

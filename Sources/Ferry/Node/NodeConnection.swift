@@ -13,7 +13,9 @@ final class NodeConnection: Sendable {
   private let opened = Lock<NodeRecord?>(nil)
 
   /// Starts an agent on a node.
-  init(_ spec: NodeSpec, side: Side, configuration: Engine.Configuration, report: @escaping @Sendable (AgentNotification, JSONValue) -> Void) throws {
+  init(
+    _ spec: NodeSpec, side: Side, configuration: Engine.Configuration, report: @escaping @Sendable (AgentNotification, JSONValue) -> Void
+  ) throws {
     self.side = side
     name = spec.name
     transport = try spec.transport(configuration)

@@ -27,7 +27,8 @@ struct Deployment: Sendable {
     guard words.count >= 5, words[0] == "absent" else { throw FerryError(.peer, "\(name) did not say what it is: \(host.prefix(80))") }
     try compare(machine: words[1], libc: words[5...].joined(separator: " "))
     for (tool, answer) in [("tar", words[2]), ("sha256sum", words[3])] where answer == "-" {
-      throw FerryError(.notFound, "ferry cannot be deployed: there is no \(tool) on \(name)", hint: "install \(tool) or ferry there; nothing was changed")
+      throw FerryError(
+        .notFound, "ferry cannot be deployed: there is no \(tool) on \(name)", hint: "install \(tool) or ferry there; nothing was changed")
     }
     let packer = ["zstd", "gzip"].first { $0 == words[4] && (try? Programs.find($0)) != nil }
     let script = try transport.script(unpack(packer))
@@ -120,7 +121,9 @@ struct Deployment: Sendable {
     let words = answer.split(separator: " ", maxSplits: 3).map(String.init)
     let (step, cache, said) = (words.dropFirst().first ?? "", words.dropFirst(2).first ?? "", words.dropFirst(3).first ?? "no reason given")
     if said.contains("No space left") || said.contains("Disk quota") {
-      return FerryError(.io, "ferry cannot be deployed: \(cache) on \(name) is full", hint: "make room there, or install ferry there; nothing is left of the attempt")
+      return FerryError(
+        .io, "ferry cannot be deployed: \(cache) on \(name) is full",
+        hint: "make room there, or install ferry there; nothing is left of the attempt")
     }
     if step == "start", said.contains("Permission denied") {
       return FerryError(
@@ -128,6 +131,7 @@ struct Deployment: Sendable {
         hint: "mount it without noexec, or install ferry there and leave `deploy` out; nothing is left of the attempt")
     }
     let what = ["unpack": "cannot be unpacked", "digest": "did not arrive whole", "start": "does not run there"][step] ?? "cannot be kept"
-    return FerryError(.peer, "ferry cannot be deployed: its tree \(what) in \(cache) on \(name): \(said)", hint: "nothing is left of the attempt")
+    return FerryError(
+      .peer, "ferry cannot be deployed: its tree \(what) in \(cache) on \(name): \(said)", hint: "nothing is left of the attempt")
   }
 }

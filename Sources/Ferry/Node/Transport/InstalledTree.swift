@@ -26,16 +26,20 @@ struct InstalledTree: Sendable, Codable {
     guard executable == "\(root)/bin/ferry", Files.isFolder("\(root)/lib/ferry/plugins"), Files.isFolder("\(root)/lib/ferry/swift") else {
       throw FerryError(
         .precondition, "this ferry cannot be deployed: \(executable) does not lie in an installed tree",
-        hint: "`Scripts/stage DIR` or `make install` lays one out; run its bin/ferry, or install ferry on the other host and leave `deploy` out")
+        hint:
+          "`Scripts/stage DIR` or `make install` lays one out; run its bin/ferry, or install ferry on the other host and leave `deploy` out"
+      )
     }
-    let own = ["bin/ferry"] + (Files.exists("\(root)/lib/ferry/ferry.lock") ? ["lib/ferry/ferry.lock"] : [])
+    let own =
+      ["bin/ferry"] + (Files.exists("\(root)/lib/ferry/ferry.lock") ? ["lib/ferry/ferry.lock"] : [])
       + ["plugins", "swift", "system"].flatMap { folder in
         Files.names(in: "\(root)/lib/ferry/\(folder)").filter { !$0.hasSuffix(".new") }.map { "lib/ferry/\(folder)/\($0)" }
       }
     let stamps = try own.map { "\($0) \(try stamp("\(root)/\($0)"))\n" }.joined()
     let kept = Engine.Configuration.cache.map { "\($0)/trees/\(SHA256.hex(Array("\(root)\n\(stamps)".utf8)))" }
     if let kept, let bytes = try? Files.read(kept), let tree = try? JSONValue.decode(InstalledTree.self, from: bytes) { return tree }
-    let tree = try read(own.map { ($0, "\(root)/\($0)") } + (own.contains { $0.hasPrefix("lib/ferry/system/") } ? [] : borrowed(own.map { "\(root)/\($0)" })))
+    let tree = try read(
+      own.map { ($0, "\(root)/\($0)") } + (own.contains { $0.hasPrefix("lib/ferry/system/") } ? [] : borrowed(own.map { "\(root)/\($0)" })))
     if let kept, let bytes = try? JSONValue.encode(tree) {
       try? Files.makeFolder(Files.parent(of: kept))
       try? Files.replace(kept, with: bytes)
@@ -95,7 +99,9 @@ struct GlibcVersion: Sendable, Codable, Comparable, CustomStringConvertible {
       while let hit = memchr(place, Int32(prefix[0]), end - place) {
         place = UnsafeRawPointer(hit) + 1
         guard end - place > prefix.count + 8, memcmp(hit, prefix, prefix.count) == 0 else { continue }
-        let digits = UnsafeRawBufferPointer(start: UnsafeRawPointer(hit) + prefix.count, count: 8).prefix { $0 == 46 || (48...57).contains($0) }
+        let digits = UnsafeRawBufferPointer(start: UnsafeRawPointer(hit) + prefix.count, count: 8).prefix {
+          $0 == 46 || (48...57).contains($0)
+        }
         if let version = GlibcVersion(String(decoding: digits, as: UTF8.self)) { self = max(self, version) }
       }
     }

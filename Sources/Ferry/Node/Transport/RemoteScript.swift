@@ -31,5 +31,7 @@ struct RemoteScript: Sendable {
   }
 
   /// One word for a POSIX shell.
-  static func quoted(_ word: String) -> String { "'\(word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''"))'" }
+  static func quoted(_ word: String) -> String {
+    "'\(word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''"))'"
+  }
 }

@@ -17,14 +17,17 @@ struct SSHFailure {
   /// ssh, or what it has started, has ended before the marker.
   func of(_ process: NodeProcess) -> FerryError {
     let (code, errors) = process.outcome()
-    guard let code else { return FerryError(.peer, "\(name) has closed the connection", hint: "`\(command) true` must work; nothing was changed") }
+    guard let code else {
+      return FerryError(.peer, "\(name) has closed the connection", hint: "`\(command) true` must work; nothing was changed")
+    }
     return code == 255 ? ofSSH(errors) : ofShell(code, errors)
   }
 
   /// Nothing came for so long.
   func late(_ patience: Duration) -> FerryError {
     FerryError(
-      .retry, "\(name) let ssh in, but ran nothing within \(patience.components.seconds) s\(last(in: noise).map { "; it said: \($0)" } ?? "")",
+      .retry,
+      "\(name) let ssh in, but ran nothing within \(patience.components.seconds) s\(last(in: noise).map { "; it said: \($0)" } ?? "")",
       hint: "`\(command) true` must end by itself: see what that user's shell does at login; nothing was changed")
   }
 
@@ -41,25 +44,32 @@ struct SSHFailure {
     if has("REMOTE HOST IDENTIFICATION HAS CHANGED", "HOST IDENTIFICATION HAS CHANGED") {
       return FerryError(
         .auth, "the host key of \(name) is not the one that is known: the host was reinstalled, or this is another one",
-        hint: "find out which; if it is right, remove the old key with `ssh-keygen -R \(knownName)`, then `\(command)` once to accept the new one")
+        hint:
+          "find out which; if it is right, remove the old key with `ssh-keygen -R \(knownName)`, then `\(command)` once to accept the new one"
+      )
     }
     if has("Host key verification failed", "host key is known for") {
       return FerryError(
-        .auth, "the host key of \(name) is not known here", hint: "run `\(command)` once, compare the fingerprint and accept it; nothing was changed")
+        .auth, "the host key of \(name) is not known here",
+        hint: "run `\(command)` once, compare the fingerprint and accept it; nothing was changed")
     }
     if has("Permission denied", "Too many authentication failures") {
       return FerryError(
         .auth, "\(name) refuses this user's key: \(said)",
-        hint: "ferry asks for no password: `\(command) true` must work without one (ssh-copy-id, ssh-agent, ~/.ssh/config); nothing was changed")
+        hint:
+          "ferry asks for no password: `\(command) true` must work without one (ssh-copy-id, ssh-agent, ~/.ssh/config); nothing was changed"
+      )
     }
     if has("Could not resolve hostname") {
       return FerryError(.notFound, "there is no host of that name: \(said)", hint: "check the address of \(name), or ssh's configuration")
     }
     if has("Connection refused") {
-      return FerryError(.retry, "\(name) is there, but no sshd answers: \(said)", hint: "check the port, and that sshd runs there; nothing was changed")
+      return FerryError(
+        .retry, "\(name) is there, but no sshd answers: \(said)", hint: "check the port, and that sshd runs there; nothing was changed")
     }
     if has("No route to host", "timed out", "Network is unreachable", "Connection timed out", "Host is down") {
-      return FerryError(.retry, "\(name) cannot be reached: \(said)", hint: "check the address, the network between and its firewalls; nothing was changed")
+      return FerryError(
+        .retry, "\(name) cannot be reached: \(said)", hint: "check the address, the network between and its firewalls; nothing was changed")
     }
     return FerryError(.peer, "ssh to \(name) failed: \(said)", hint: "`\(command) true` must work without a question; nothing was changed")
   }

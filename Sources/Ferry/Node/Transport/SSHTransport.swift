@@ -80,7 +80,8 @@ final class SSHTransport: NodeTransport {
       let process: NodeProcess
       do {
         process = try NodeProcess.spawn(
-          command(socket: "\(folder)/\(socket)", isMaster: isMaster), environment: [FaultInjection.variable: nil], quiet: configuration.quiet,
+          command(socket: "\(folder)/\(socket)", isMaster: isMaster), environment: [FaultInjection.variable: nil],
+          quiet: configuration.quiet,
           onEnd: { [weak self] in self?.leave(socket) })
       } catch {
         leave(socket)
