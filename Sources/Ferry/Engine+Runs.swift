@@ -39,8 +39,11 @@ extension Engine {
           run: entry.id,
           items: try receipt.items.map { item in
             let arguments: JSONValue = ["offer": item.offer, "target": "active", "algorithm": .string(receipt.algorithm.rawValue)]
-            let found: CompareReply = try destination.send(.compare, CallRequest(item: item.name, call: .digest, full: true, arguments: arguments)).decode()
-            return Verification.Item(name: item.name, expected: item.destinationRoot, found: found.root, entries: found.entries, drift: found.drift)
+            let found: CompareReply = try destination.send(
+              .compare, CallRequest(item: item.name, call: .digest, full: true, arguments: arguments)
+            ).decode()
+            return Verification.Item(
+              name: item.name, expected: item.destinationRoot, found: found.root, entries: found.entries, drift: found.drift)
           })
       }
     }
@@ -60,7 +63,9 @@ extension Engine {
     let entry = try find(run)
     switch entry.status {
     case .running, .incomplete:
-      throw FerryError(.precondition, "run \(entry.id) is \(entry.status.rawValue)", hint: "end it first: `ferry resume \(entry.id)` or `ferry rollback \(entry.id)`")
+      throw FerryError(
+        .precondition, "run \(entry.id) is \(entry.status.rawValue)",
+        hint: "end it first: `ferry resume \(entry.id)` or `ferry rollback \(entry.id)`")
     case .cleaned: return
     case .kept: _ = try await rollback(entry.id)
     case .done, .undone: break
@@ -90,7 +95,9 @@ extension Engine {
     let (id, homes) = try homes(of: run)
     let locks = try locks(of: run)
     if let alive = locks.first(where: { $0.owner.isAlive }) {
-      throw FerryError(.conflict, "run \(alive.run) is at work: process \(alive.owner.pid) holds \(alive.target)", hint: "`ferry cancel \(alive.run)` ends it")
+      throw FerryError(
+        .conflict, "run \(alive.run) is at work: process \(alive.owner.pid) holds \(alive.target)",
+        hint: "`ferry cancel \(alive.run)` ends it")
     }
     for home in homes { for side in Side.allCases { try NodeStore(home: home).unlock(run: id, side: side) } }
     return locks

@@ -38,7 +38,10 @@ import TestSupport
     let written = Lock(0)
     let result = try await world.run(world.manifest(.follow)) { event in
       guard event.kind == .pass, event.phase == .copy else { return }
-      let passes = written.withLock { $0 += 1; return $0 }
+      let passes = written.withLock { count in
+        count += 1
+        return count
+      }
       if passes < 3 { try? world.write("increment-\(passes)") }
       if passes == 3 { try? engine.cutover(event.run) }
     }

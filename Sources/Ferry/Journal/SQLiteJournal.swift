@@ -37,13 +37,19 @@ public final class SQLiteJournal: Journal {
   }
 
   public func run(_ id: String) throws -> RunEntry? {
-    let found = try database.read { try String.fetchAll($0, sql: "SELECT entry FROM run WHERE substr(id, 1, ?) = ?", arguments: [id.count, id]) }
-    if found.count > 1 { throw FerryError(.invalid, "'\(id)' is the beginning of \(found.count) runs", hint: "give more of its id; `ferry history` lists them") }
+    let found = try database.read {
+      try String.fetchAll($0, sql: "SELECT entry FROM run WHERE substr(id, 1, ?) = ?", arguments: [id.count, id])
+    }
+    if found.count > 1 {
+      throw FerryError(.invalid, "'\(id)' is the beginning of \(found.count) runs", hint: "give more of its id; `ferry history` lists them")
+    }
     return try found.first.map { try Self.value(RunEntry.self, $0) }
   }
 
   public func runs() throws -> [RunEntry] {
-    try database.read { try String.fetchAll($0, sql: "SELECT entry FROM run ORDER BY created DESC") }.map { try Self.value(RunEntry.self, $0) }
+    try database.read { try String.fetchAll($0, sql: "SELECT entry FROM run ORDER BY created DESC") }.map {
+      try Self.value(RunEntry.self, $0)
+    }
   }
 
   public func update(_ id: String, _ change: (inout RunEntry) throws -> Void) throws {
@@ -80,12 +86,14 @@ public final class SQLiteJournal: Journal {
   }
 
   public func steps(_ run: String) throws -> [StepEntry] {
-    try database.read { try Row.fetchAll($0, sql: "SELECT epoch, step, began, ended, outcome FROM step WHERE run = ? ORDER BY id", arguments: [run]) }
-      .map { row in
-        StepEntry(
-          step: try Self.value(Step.self, row["step"]), epoch: row["epoch"], began: row["began"], ended: row["ended"],
-          outcome: try (row["outcome"] as String?).map { try Self.value(Outcome.self, $0) })
-      }
+    try database.read {
+      try Row.fetchAll($0, sql: "SELECT epoch, step, began, ended, outcome FROM step WHERE run = ? ORDER BY id", arguments: [run])
+    }
+    .map { row in
+      StepEntry(
+        step: try Self.value(Step.self, row["step"]), epoch: row["epoch"], began: row["began"], ended: row["ended"],
+        outcome: try (row["outcome"] as String?).map { try Self.value(Outcome.self, $0) })
+    }
   }
 
   public func remove(_ id: String) throws {
@@ -96,12 +104,16 @@ public final class SQLiteJournal: Journal {
 
   private func write<Value>(_ body: (Database) throws -> Value) throws -> Value {
     do { return try database.write(body) } catch let error as DatabaseError {
-      throw FerryError(.io, "cannot write the journal: \(error.message ?? error.description)", hint: "the run stops where it is; make room, then `ferry resume`")
+      throw FerryError(
+        .io, "cannot write the journal: \(error.message ?? error.description)",
+        hint: "the run stops where it is; make room, then `ferry resume`")
     }
   }
 
   private static func text(_ value: some Encodable) throws -> String { String(decoding: try JSONValue.encode(value), as: UTF8.self) }
-  private static func value<Value: Decodable>(_ type: Value.Type, _ text: String) throws -> Value { try JSONValue.decode(type, from: Array(text.utf8)) }
+  private static func value<Value: Decodable>(_ type: Value.Type, _ text: String) throws -> Value {
+    try JSONValue.decode(type, from: Array(text.utf8))
+  }
 }
 
 /// A journal in memory, for embedders and tests that outlive no process.

@@ -12,7 +12,9 @@ final class NodeConnection: Sendable {
   private let opened = Lock<NodeRecord?>(nil)
 
   /// Starts an agent on a node. This is the one place that knows how a node is reached.
-  init(_ spec: NodeSpec, side: Side, configuration: Engine.Configuration, report: @escaping @Sendable (AgentNotification, JSONValue) -> Void) throws {
+  init(
+    _ spec: NodeSpec, side: Side, configuration: Engine.Configuration, report: @escaping @Sendable (AgentNotification, JSONValue) -> Void
+  ) throws {
     self.side = side
     name = spec.name
     guard spec.node == "local" else {
@@ -23,7 +25,8 @@ final class NodeConnection: Sendable {
     let null = try Descriptor.open("/dev/null", O_RDWR)
     process = try ChildProcess.spawn(
       [configuration.executable, "agent", "--home", home] + configuration.pluginFolders.flatMap { ["--plugins", $0] },
-      environment: [FaultInjection.variable: nil], descriptors: [0: agents.number, 1: agents.number, 2: configuration.quiet ? null.number : 2])
+      environment: [FaultInjection.variable: nil],
+      descriptors: [0: agents.number, 1: agents.number, 2: configuration.quiet ? null.number : 2])
     agents.close()
     rpc = RPCConnection(
       LineConnection(input: mine, output: mine), to: "the agent on \(spec.name)",
@@ -32,7 +35,8 @@ final class NodeConnection: Sendable {
     hello = try rpc.call(AgentMethod.hello.rawValue, timeout: .seconds(60)).decode()
     guard hello.protocol == AgentProtocolVersion.current else {
       throw FerryError(
-        .unsupported, "\(spec.name) speaks protocol \(hello.protocol) (ferry \(hello.ferry)), this end \(AgentProtocolVersion.current) (ferry \(ferryVersion))",
+        .unsupported,
+        "\(spec.name) speaks protocol \(hello.protocol) (ferry \(hello.ferry)), this end \(AgentProtocolVersion.current) (ferry \(ferryVersion))",
         hint: "install the same ferry at both ends")
     }
   }

@@ -22,7 +22,9 @@ extension NodeStore {
     defer { guardian.unlock() }
     let path = path(of: target)
     if Files.exists(path), let held = try? JSONValue.decode(TargetLock.self, from: Files.read(path)), held.run != run {
-      let owner = held.owner.isAlive ? "at work since \(Timestamp.text(held.since)), process \(held.owner.pid)" : "whose process \(held.owner.pid) is gone"
+      let owner =
+        held.owner.isAlive
+        ? "at work since \(Timestamp.text(held.since)), process \(held.owner.pid)" : "whose process \(held.owner.pid) is gone"
       throw FerryError(
         .conflict, "\(target) belongs to run \(held.run), \(owner); nothing was changed",
         hint: "`ferry resume \(held.run)` or `ferry rollback \(held.run)` ends that run; `ferry unlock \(held.run)` gives up its locks")

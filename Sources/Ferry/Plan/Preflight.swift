@@ -23,7 +23,8 @@ public struct PreflightReport: Sendable, Codable, Hashable {
     let errors = notices.filter { $0.severity == .error }
     guard let first = errors.first else { return }
     let more = errors.count > 1 ? " (and \(errors.count - 1) more)" : ""
-    throw FerryError(.precondition, "\(first.text)\(more)", hint: first.hint.isEmpty ? "nothing was changed" : "\(first.hint); nothing was changed")
+    throw FerryError(
+      .precondition, "\(first.text)\(more)", hint: first.hint.isEmpty ? "nothing was changed" : "\(first.hint); nothing was changed")
   }
 }
 
@@ -32,7 +33,10 @@ struct Preflight {
   let manifest: Manifest
   let options: RunOptions
 
-  func run(source: NodeConnection, destination: NodeConnection, column: ([Step], @escaping @Sendable (Step) throws -> JSONValue) throws -> [JSONValue]) throws -> PreflightReport {
+  func run(
+    source: NodeConnection, destination: NodeConnection,
+    column: ([Step], @escaping @Sendable (Step) throws -> JSONValue) throws -> [JSONValue]
+  ) throws -> PreflightReport {
     var report = PreflightReport()
     var found: [Side: [JSONValue]] = [:]
     for node in [source, destination] {
@@ -68,7 +72,9 @@ struct Preflight {
   }
 
   private func notice(_ value: JSONValue) -> Notice {
-    Notice(Notice.Severity(rawValue: value["severity"]?.string ?? "") ?? .warning, value["text"]?.string ?? "", hint: value["hint"]?.string ?? "")
+    Notice(
+      Notice.Severity(rawValue: value["severity"]?.string ?? "") ?? .warning, value["text"]?.string ?? "", hint: value["hint"]?.string ?? ""
+    )
   }
 
   private func place(_ notice: Notice, _ what: String, _ node: NodeConnection) -> Notice {

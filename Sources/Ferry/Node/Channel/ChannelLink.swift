@@ -78,7 +78,9 @@ private enum UnixSocket {
   static func connect(folder: String) throws -> Descriptor {
     let socket = try make()
     try withAddress(folder) { address, length in
-      guard Glibc.connect(socket.number, address, length) == 0 else { throw FerryError(errno: errno, "cannot reach the channel in \(folder)") }
+      guard Glibc.connect(socket.number, address, length) == 0 else {
+        throw FerryError(errno: errno, "cannot reach the channel in \(folder)")
+      }
     }
     return socket
   }
