@@ -54,7 +54,7 @@ import TestSupport
     let world = try World()
     let result = try await world.run(
       world.manifest {
-        $0.services[0].healthy = ["/bin/sh", "-c", "exit 1"]
+        $0.services[0].healthy = ["/bin/sh", "-c", "[ \"$END\" = a ]"]
         $0.services[0].healthyTimeout = .seconds(1)
       })
     #expect(result.status == .running && result.exit == .resumable, "\(result)")
