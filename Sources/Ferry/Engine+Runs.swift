@@ -5,17 +5,26 @@ import Glibc
 extension Engine {
   /// Whether a run's destination still is what was received, item by item.
   public struct Verification: Sendable, Codable, Hashable {
+    /// One item, read again in full.
     public struct Item: Sendable, Codable, Hashable {
+      /// The item's name in the manifest.
       public var name: String
+      /// The destination's root as the receipt has it, hex.
       public var expected: String
+      /// The root that was found now, hex; empty if the provider gave none.
       public var found: String
+      /// Entries (files, folders, records: what the provider counts) that were read now.
       public var entries: Int64
+      /// Whether the root is the one that was received.
       public var isEqual: Bool { expected == found }
       /// What has changed since, where the provider can list it.
       public var drift: Drift?
     }
+    /// The run's full id.
     public var run: String
+    /// In the manifest's order.
     public var items: [Item]
+    /// Whether all items are what was received.
     public var isEqual: Bool { items.allSatisfy(\.isEqual) }
   }
 

@@ -2,7 +2,9 @@ import FerrySystem
 
 /// Which run owns a target of this node: no two runs fill, read or swap the same state. A lock outlives processes and knows its owner.
 public struct TargetLock: Sendable, Codable, Hashable {
+  /// The run that owns the target.
   public var run: String
+  /// The run's end that this node is.
   public var side: Side
   /// For people: provider and endpoint.
   public var target: String

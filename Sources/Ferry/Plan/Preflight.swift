@@ -2,19 +2,26 @@ import FerrySystem
 
 /// What both ends say before anything is changed.
 public struct PreflightReport: Sendable, Codable, Hashable {
+  /// In the manifest's order.
   public var items: [Item] = []
+  /// What a person should know; an error among them keeps the run from going on.
   public var notices: [Notice] = []
 
+  /// What both ends say of one item.
   public struct Item: Sendable, Codable, Hashable {
+    /// The item's name in the manifest.
     public var name: String
+    /// The id of the provider that moves it.
     public var provider: String
     /// At the source, where the provider can tell.
     public var bytes: Int64?
+    /// Entries at the source, where the provider can tell.
     public var entries: Int64?
     /// Free bytes at the destination.
     public var room: Int64?
     /// Versions of the tools at each end.
     public var sourceVersions: [String: String] = [:]
+    /// See `sourceVersions`.
     public var destinationVersions: [String: String] = [:]
   }
 
