@@ -19,6 +19,7 @@ extension World {
       services:
         - name: ledger
           command: { stop: \(act("stop")), start: \(act("start")), status: \(act("status")), hold: \(act("hold")), release: \(act("release")) }
+          healthy: \(act("status"))
           source: { environment: { SERVICE: '\(folder("service"))', END: a } }
           destination: { environment: { SERVICE: '\(folder("service"))', END: b } }
       state:

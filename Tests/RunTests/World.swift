@@ -54,7 +54,7 @@ final class World: Sendable {
   /// Has the serving end accept a line.
   func write(_ line: String, at side: String = "a") throws {
     if !Files.exists(folder("\(side)/serving")) { try folder.write("\(side)/serving", "") }
-    _ = try Command([folder("service"), side, "write", line]).run()
+    _ = try Command(["/bin/sh", folder("service"), side, "write", line]).run()
   }
 
   func serves(_ side: String) -> Bool { Files.exists(folder("\(side)/serving")) }
@@ -84,6 +84,7 @@ final class World: Sendable {
         source: .init(environment: ["SERVICE": folder("service"), "END": "a"]),
         destination: .init(environment: ["SERVICE": folder("service"), "END": "b"]))
     ]
+    manifest.services[0].healthy = act("status")
     manifest.state = [item("ledger")]
     change(&manifest)
     return manifest
