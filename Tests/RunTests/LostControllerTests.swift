@@ -59,7 +59,10 @@ import TestSupport
 
   @Test(
     "an agent that was stopped with an act in hand and wakes up after a resume does nothing more",
-    arguments: [("source-agent", "quiesce@source intended"), ("destination-agent", "activate/start@destination intended"), ("source-agent", "retire@source intended")])
+    arguments: [
+      ("source-agent", "quiesce@source intended"), ("destination-agent", "activate/start@destination intended"),
+      ("source-agent", "retire@source intended"),
+    ])
   func stale(agent: String, point: String) async throws {
     try await Threads.run {
       let points = try FaultTests.points("move")
@@ -68,7 +71,9 @@ import TestSupport
       let manifest = try world.manifestFile()
       let controller = try ChildProcess.spawn(
         [Products.ferry, "run", manifest],
-        environment: ["FERRY_STATE": world.folder("state"), "FERRY_PLUGINS": world.folder("plugins"), "FERRY_FAULT": "stop-\(agent)@\(number)"],
+        environment: [
+          "FERRY_STATE": world.folder("state"), "FERRY_PLUGINS": world.folder("plugins"), "FERRY_FAULT": "stop-\(agent)@\(number)",
+        ],
         descriptors: [0: Descriptor.open("/dev/null", O_RDWR).release(), 1: 2, 2: 2])
       defer { controller.signalGroup(SIGKILL) }
       func isStopped(_ pid: Int32) -> Bool {
@@ -94,7 +99,9 @@ import TestSupport
   func epochs() throws {
     let world = try World()
     let store = NodeStore(home: world.folder("a/home"))
-    func open(_ epoch: Int) throws -> NodeRecord { try store.open(world.manifest().openRequest(run: "run", side: .source, epoch: epoch).record) }
+    func open(_ epoch: Int) throws -> NodeRecord {
+      try store.open(world.manifest().openRequest(run: "run", side: .source, epoch: epoch).record)
+    }
     #expect(try open(2).epoch == 2)
     #expect(throws: FerryError.self) { try open(2) }
     #expect(throws: FerryError.self) { try open(1) }

@@ -20,9 +20,14 @@ import TestSupport
   /// Well-formed requests to begin with: what a real controller sends, in an order of its own.
   private func seeds(_ world: World) throws -> [String] {
     let open = try JSONValue(encoding: world.manifest().openRequest(run: "fuzz", side: .source, epoch: 1))
-    let call: JSONValue = ["item": "ledger", "call": "check", "pass": 0, "first": true, "final": false, "full": false, "arguments": [:], "keepListing": false]
+    let call: JSONValue = [
+      "item": "ledger", "call": "check", "pass": 0, "first": true, "final": false, "full": false, "arguments": [:], "keepListing": false,
+    ]
     let parameters: [(String, JSONValue)] =
-      [("hello", [:]), ("open", open), ("call", call), ("listen", ["channel": "c"]), ("connect", ["channel": "c", "address": ["folder": "../..", "token": "x"]])]
+      [
+        ("hello", [:]), ("open", open), ("call", call), ("listen", ["channel": "c"]),
+        ("connect", ["channel": "c", "address": ["folder": "../..", "token": "x"]]),
+      ]
       + AgentMethod.allCases.map { ($0.rawValue, [:]) }
     return parameters.enumerated().map { index, request in
       JSONValue.object(["jsonrpc": "2.0", "id": .int(Int64(index)), "method": .string(request.0), "params": request.1]).text
@@ -46,7 +51,9 @@ import TestSupport
     return bytes + [10]
   }
 
-  @Test("mutated messages are answered or end the connection; the agent never crashes and leaves its home alone", arguments: 1...12 as ClosedRange<UInt64>)
+  @Test(
+    "mutated messages are answered or end the connection; the agent never crashes and leaves its home alone",
+    arguments: 1...12 as ClosedRange<UInt64>)
   func fuzz(seed: UInt64) async throws {
     try await Threads.run {
       let world = try World()
@@ -55,7 +62,8 @@ import TestSupport
       let before = Set(Files.names(in: world.folder.path))
       for _ in 0..<8 {
         let session = (0..<40).flatMap { _ in mutated(seeds[Int.random(in: 0..<seeds.count, using: &generator)], &generator) }
-        var agent = Command([Products.ferry, "agent", "--home", world.folder("a/home"), "--plugins", world.folder("plugins")], timeout: .seconds(120))
+        var agent = Command(
+          [Products.ferry, "agent", "--home", world.folder("a/home"), "--plugins", world.folder("plugins")], timeout: .seconds(120))
         agent.input = .bytes(session)
         let outcome = try agent.run()
         #expect(outcome.code == 0 && !outcome.timedOut, "seed \(seed): \(outcome.reason)")

@@ -13,7 +13,8 @@ import TestSupport
     let secrets =
       "secrets: { one: { env: CANARY }, two: { file: '\(world.folder("secret-file"))' }, three: { command: ['\(world.folder("secret-command"))'] } }"
     let manifest = try world.manifestFile()
-    try world.folder.write("world.yaml", world.folder.read("world.yaml").replacing("provider: example-file", with: "provider: example-file\n    \(secrets)"))
+    try world.folder.write(
+      "world.yaml", world.folder.read("world.yaml").replacing("provider: example-file", with: "provider: example-file\n    \(secrets)"))
     let outcome = try await Threads.run { try world.command(["run", manifest, "--json"], environment: ["CANARY": canaries["env"]]).run() }
     #expect(outcome.code == 0, "\(outcome.output) \(outcome.errors)")
     for value in canaries.values {
