@@ -63,6 +63,18 @@ import TestSupport
     #expect(finals.all.count == 4 && finals.all.last == "one")
   }
 
+  @Test("a service is cloned under another name on the same host, by one node")
+  func sameHost() async throws {
+    let world = try World()
+    var manifest = world.manifest(.copy) { $0.destination = $0.source }
+    manifest.services[0].destination.name = ""
+    let result = try await world.run(manifest)
+    #expect(result.exit == .done, "\(result)")
+    #expect(try world.complaints(serving: "a") == [])
+    #expect(try world.folder.read("b/ledger").contains("first"))
+    #expect(Set(Files.names(in: world.folder("a/home/runs/\(result.run)"))) == ["source", "destination"])
+  }
+
   @Test("a check changes nothing and names what is missing")
   func check() async throws {
     let world = try World()

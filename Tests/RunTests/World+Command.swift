@@ -52,9 +52,12 @@ extension World {
   /// Processes that mention this world: agents, hosts and watchdogs that nobody has ended.
   func processes() -> [Int32] {
     Files.names(in: "/proc").compactMap { Int32($0) }.filter { pid in
-      guard pid != getpid(), ProcessIdentity(pid: pid) != nil, let line = try? Files.read("/proc/\(pid)/cmdline") else { return false }
-      let environment = (try? Files.read("/proc/\(pid)/environ")) ?? []
-      return [line, environment].contains { String(decoding: $0, as: UTF8.self).contains(folder.path) }
+      // Cheap first: most processes of a machine are not ferry's.
+      guard let name = try? Files.read("/proc/\(pid)/comm"), name == Array("ferry\n".utf8), ProcessIdentity(pid: pid) != nil else { return false }
+      return ["cmdline", "environ"].contains { kind in
+        let bytes = (try? Files.read("/proc/\(pid)/\(kind)")) ?? []
+        return String(decoding: bytes, as: UTF8.self).contains(folder.path)
+      }
     }
   }
 }

@@ -21,13 +21,16 @@ extension RunDriver {
       try throwIfCancelled()
       let number = try nextPass()
       let moved = try pass(number, final: false)
-      let digests = try warmDigests(number)
+      // Without services nothing is stopped, so nothing is gained by another pass: the final one follows at once.
+      let stopsNothing = manifest.services.isEmpty && budget == nil && manifest.mode != .follow
+      let digests = stopsNothing ? [] : try warmDigests(number)
       convergence.add(.init(transfer: moved.map(\.seconds), digest: digests, bytes: moved.reduce(0) { $0 + $1.bytes }))
       if manifest.mode == .follow {
         if requests.isPosted(.cutover) { break }
         waitForIncrement()
         continue
       }
+      if stopsNothing { break }
       if case .enough(let reason) = convergence.decision {
         events.emit(.predicted) {
           $0.phase = .copy
@@ -60,7 +63,11 @@ extension RunDriver {
   }
 
   /// Counts over the whole run: a resumed run goes on where the one before it was.
-  func nextPass() throws -> Int { (try journal.steps(id).compactMap(\.step.pass).max() ?? -1) + 1 }
+  func nextPass() throws -> Int {
+    let earlier = try lastPass.withLock { $0 } ?? journal.steps(id).compactMap(\.step.pass).max() ?? -1
+    lastPass.withLock { $0 = earlier + 1 }
+    return earlier + 1
+  }
 
   private func transfer(_ item: String, pass: Int, final: Bool) throws -> Moved {
     let channel = "\(item)-\(pass)"
