@@ -117,8 +117,11 @@ final class Agent: Sendable {
     var record = proposal
     if request.visitor {
       // What a look needs on disk goes with it.
+      let known = store.folder(try NodeStore.checked(run: proposal.run), proposal.side)
       store = NodeStore(home: "\(Environment.all["TMPDIR"] ?? "/tmp")/ferry-look-\(Hex.random(8))")
-      try Files.makeFolder(store.folder(try NodeStore.checked(run: proposal.run), proposal.side))
+      let folder = store.folder(proposal.run, proposal.side)
+      try Files.makeFolder(folder)
+      for item in proposal.items { try HostMemory.copy(from: "\(known)/items/\(item.name)/kv", to: "\(folder)/items/\(item.name)/kv") }
       record.epoch = 0
     } else {
       if let old = try store.record(proposal.run, proposal.side) {
