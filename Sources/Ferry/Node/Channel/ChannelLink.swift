@@ -87,8 +87,7 @@ private enum UnixSocket {
 
   static func isReadable(_ descriptor: Descriptor, within duration: Duration) -> Bool {
     var state = pollfd(fd: descriptor.number, events: Int16(POLLIN), revents: 0)
-    let (seconds, fraction) = duration.components
-    return poll(&state, 1, Int32(clamping: max(0, seconds * 1000 + fraction / 1_000_000_000_000_000))) == 1
+    return poll(&state, 1, duration.inMilliseconds) == 1
   }
 
   private static func make() throws -> Descriptor {
