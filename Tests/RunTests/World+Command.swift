@@ -53,7 +53,9 @@ extension World {
   func processes() -> [Int32] {
     Files.names(in: "/proc").compactMap { Int32($0) }.filter { pid in
       // Cheap first: most processes of a machine are not ferry's.
-      guard let name = try? Files.read("/proc/\(pid)/comm"), name == Array("ferry\n".utf8), ProcessIdentity(pid: pid) != nil else { return false }
+      guard let name = try? Files.read("/proc/\(pid)/comm"), name == Array("ferry\n".utf8), ProcessIdentity(pid: pid) != nil else {
+        return false
+      }
       return ["cmdline", "environ"].contains { kind in
         let bytes = (try? Files.read("/proc/\(pid)/\(kind)")) ?? []
         return String(decoding: bytes, as: UTF8.self).contains(folder.path)
