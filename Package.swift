@@ -62,7 +62,8 @@ let package = Package(
     tests("CommandTests", ["FerryCommand", "Ferry", "FerrySystem", "TestSupport"]),
     tests("ServiceTests", ["Ferry", "FerrySystem", "TestSupport"]),
     tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),
-    .target(name: "PluginHarness", dependencies: ["Ferry", "FerrySystem", "TestSupport"], path: "Tests/PluginHarness", swiftSettings: strict),
+    .target(
+      name: "PluginHarness", dependencies: ["Ferry", "FerrySystem", "TestSupport"], path: "Tests/PluginHarness", swiftSettings: strict),
     tests("ConformanceTests", ["Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
     tests("RsyncTests", ["RsyncPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
   ]

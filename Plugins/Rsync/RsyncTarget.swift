@@ -65,10 +65,10 @@ struct RsyncTarget {
     return received
   }
 
-  /// The received state, whatever its name is now.
+  /// The received state, whatever its name is now. Once the run is cleaned up nothing is known of it: then it is what has the target's name.
   func current(active: Bool) throws -> String {
     guard active else { return try isActive() ? path : try staged() }
-    guard try isActive() else { throw FerryError(.precondition, "\(path) is not what this run received") }
+    guard try identity() == nil || isActive() else { throw FerryError(.precondition, "\(path) is not what this run received") }
     return path
   }
 

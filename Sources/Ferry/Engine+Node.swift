@@ -32,7 +32,9 @@ public struct LocalNode: Sendable {
     try act(run, .destination, report) { node in
       if node.record.state == .inactive || node.record.state == .activating {
         guard !node.record.offers.isEmpty else {
-          throw FerryError(.precondition, "run \(run) has not prepared anything here", hint: "only a destination that has received everything can be activated")
+          throw FerryError(
+            .precondition, "run \(run) has not prepared anything here",
+            hint: "only a destination that has received everything can be activated")
         }
         try node.proveReceived()
         try node.activate()
@@ -41,9 +43,12 @@ public struct LocalNode: Sendable {
     }
   }
 
-  private func act(_ run: String, _ side: Side, _ report: @escaping @Sendable (String) -> Void, _ body: (NodeSession) throws -> Void) throws {
+  private func act(_ run: String, _ side: Side, _ report: @escaping @Sendable (String) -> Void, _ body: (NodeSession) throws -> Void) throws
+  {
     guard let record = try store.record(run, side) else {
-      throw FerryError(.notFound, "this node knows no run \(run) as \(side.rawValue)", hint: "its home is \(store.home); `ferry node status --home DIR` looks at another")
+      throw FerryError(
+        .notFound, "this node knows no run \(run) as \(side.rawValue)",
+        hint: "its home is \(store.home); `ferry node status --home DIR` looks at another")
     }
     // The session that this person takes over from must not act any more.
     try SessionProcesses(folder: store.folder(record.run, side)).killAll()

@@ -5,17 +5,26 @@ import Glibc
 extension Engine {
   /// Whether a run's destination still is what was received, item by item.
   public struct Verification: Sendable, Codable, Hashable {
+    /// One item, read again in full.
     public struct Item: Sendable, Codable, Hashable {
+      /// The item's name in the manifest.
       public var name: String
+      /// The destination's root as the receipt has it, hex.
       public var expected: String
+      /// The root that was found now, hex; empty if the provider gave none.
       public var found: String
+      /// Entries (files, folders, records: what the provider counts) that were read now.
       public var entries: Int64
+      /// Whether the root is the one that was received.
       public var isEqual: Bool { expected == found }
       /// What has changed since, where the provider can list it.
       public var drift: Drift?
     }
+    /// The run's full id.
     public var run: String
+    /// In the manifest's order.
     public var items: [Item]
+    /// Whether all items are what was received.
     public var isEqual: Bool { items.allSatisfy(\.isEqual) }
   }
 
@@ -39,8 +48,11 @@ extension Engine {
           run: entry.id,
           items: try receipt.items.map { item in
             let arguments: JSONValue = ["offer": item.offer, "target": "active", "algorithm": .string(receipt.algorithm.rawValue)]
-            let found: CompareReply = try destination.send(.compare, CallRequest(item: item.name, call: .digest, full: true, arguments: arguments)).decode()
-            return Verification.Item(name: item.name, expected: item.destinationRoot, found: found.root, entries: found.entries, drift: found.drift)
+            let found: CompareReply = try destination.send(
+              .compare, CallRequest(item: item.name, call: .digest, full: true, arguments: arguments)
+            ).decode()
+            return Verification.Item(
+              name: item.name, expected: item.destinationRoot, found: found.root, entries: found.entries, drift: found.drift)
           })
       }
     }
@@ -60,7 +72,9 @@ extension Engine {
     let entry = try find(run)
     switch entry.status {
     case .running, .incomplete:
-      throw FerryError(.precondition, "run \(entry.id) is \(entry.status.rawValue)", hint: "end it first: `ferry resume \(entry.id)` or `ferry rollback \(entry.id)`")
+      throw FerryError(
+        .precondition, "run \(entry.id) is \(entry.status.rawValue)",
+        hint: "end it first: `ferry resume \(entry.id)` or `ferry rollback \(entry.id)`")
     case .cleaned: return
     case .kept: _ = try await rollback(entry.id)
     case .done, .undone: break
@@ -90,7 +104,9 @@ extension Engine {
     let (id, homes) = try homes(of: run)
     let locks = try locks(of: run)
     if let alive = locks.first(where: { $0.owner.isAlive }) {
-      throw FerryError(.conflict, "run \(alive.run) is at work: process \(alive.owner.pid) holds \(alive.target)", hint: "`ferry cancel \(alive.run)` ends it")
+      throw FerryError(
+        .conflict, "run \(alive.run) is at work: process \(alive.owner.pid) holds \(alive.target)",
+        hint: "`ferry cancel \(alive.run)` ends it")
     }
     for home in homes { for side in Side.allCases { try NodeStore(home: home).unlock(run: id, side: side) } }
     return locks

@@ -24,7 +24,10 @@ public final class Engine: Sendable {
       self.executable = executable
       self.stateFolder = Files.absolute(stateFolder ?? Environment.all["FERRY_STATE"] ?? "\(NodeStore.defaultHome)/controller")
       let told = Environment.all["FERRY_PLUGINS"]?.split(separator: ":").map(String.init)
-      self.pluginFolders = (pluginFolders ?? (told == [] ? nil : told) ?? ["\(Files.parent(of: Files.parent(of: executable)))/lib/ferry/plugins"]).map { Files.absolute($0) }
+      self.pluginFolders =
+        (pluginFolders ?? (told == [] ? nil : told) ?? ["\(Files.parent(of: Files.parent(of: executable)))/lib/ferry/plugins"]).map {
+          Files.absolute($0)
+        }
     }
 
     /// The program that this process runs.
@@ -76,7 +79,11 @@ public final class Engine: Sendable {
 
   /// Asks both nodes whether the migration can be run; changes nothing there.
   public func check(_ manifest: Manifest, options: RunOptions = RunOptions()) async throws -> PreflightReport {
-    try await Threads.run { try self.look(manifest) { try Preflight(manifest: manifest, options: options).run(source: $0, destination: $1) { try Threads.inOrder($0, $1) } } }
+    try await Threads.run {
+      try self.look(manifest) {
+        try Preflight(manifest: manifest, options: options).run(source: $0, destination: $1) { try Threads.inOrder($0, $1) }
+      }
+    }
   }
 
   /// What a run would do; changes nothing.
@@ -92,10 +99,13 @@ public final class Engine: Sendable {
 
   /// Begins a run and takes it to its end. Cancelling the task cancels the run, which then goes back.
   /// Throws only if no run began; how a run that began has ended is in the result.
-  public func run(_ manifest: Manifest, options: RunOptions = RunOptions(), onEvent: @escaping @Sendable (Event) -> Void = { _ in }) async throws -> RunResult {
+  public func run(_ manifest: Manifest, options: RunOptions = RunOptions(), onEvent: @escaping @Sendable (Event) -> Void = { _ in })
+    async throws -> RunResult
+  {
     let id = Hex.random(4)
     if let hooks = manifest.hooks { _ = try HookFolder.load(hooks) }
-    try journal.create(RunEntry(id: id, manifest: manifest, options: options, created: wallClock(), epoch: 0, controller: .current, status: .running))
+    try journal.create(
+      RunEntry(id: id, manifest: manifest, options: options, created: wallClock(), epoch: 0, controller: .current, status: .running))
     return try await session(id, .forward, onEvent)
   }
 
@@ -124,7 +134,9 @@ public final class Engine: Sendable {
 
   /// One run, by its id or the beginning of it.
   public func find(_ run: String) throws -> RunEntry {
-    guard let entry = try journal.run(run) else { throw FerryError(.notFound, "there is no run '\(run)'", hint: "`ferry history` lists them") }
+    guard let entry = try journal.run(run) else {
+      throw FerryError(.notFound, "there is no run '\(run)'", hint: "`ferry history` lists them")
+    }
     return entry
   }
 
@@ -141,11 +153,14 @@ public final class Engine: Sendable {
     return try bytes[offset...end].split(separator: 10).map { try JSONValue.decode(Event.self, from: Array($0)) }
   }
 
-  private func session(_ id: String, _ intention: RunSession.Intention, _ onEvent: @escaping @Sendable (Event) -> Void) async throws -> RunResult {
+  private func session(_ id: String, _ intention: RunSession.Intention, _ onEvent: @escaping @Sendable (Event) -> Void) async throws
+    -> RunResult
+  {
     let cancellation = Cancellation()
     return try await withTaskCancellationHandler {
       try await Threads.run {
-        try RunSession(configuration: self.configuration, journal: self.journal, cancellation: cancellation, handler: onEvent).take(id, intention)
+        try RunSession(configuration: self.configuration, journal: self.journal, cancellation: cancellation, handler: onEvent).take(
+          id, intention)
       }
     } onCancel: {
       cancellation.cancel()
@@ -157,7 +172,8 @@ public final class Engine: Sendable {
     guard entry.status == .running, entry.controller?.isAlive == true else {
       throw FerryError(
         .precondition, "no controller is at work on run \(entry.id): it is \(entry.status.rawValue)",
-        hint: entry.status == .running ? "`ferry resume \(entry.id)` goes on, `ferry rollback \(entry.id)` undoes it" : "`ferry history` lists all runs")
+        hint: entry.status == .running
+          ? "`ferry resume \(entry.id)` goes on, `ferry rollback \(entry.id)` undoes it" : "`ferry history` lists all runs")
     }
     try RunRequests(folder: configuration.folder(of: entry.id)).post(request)
   }
@@ -177,7 +193,9 @@ public final class Engine: Sendable {
 
 extension Threads {
   /// Cells of a visit: in parallel, without a journal.
-  static func inOrder(_ steps: [Step], _ act: @escaping @Sendable (Step) throws -> JSONValue) throws -> [JSONValue] { try map(steps, limit: 8, act) }
+  static func inOrder(_ steps: [Step], _ act: @escaping @Sendable (Step) throws -> JSONValue) throws -> [JSONValue] {
+    try map(steps, limit: 8, act)
+  }
 }
 
 extension PluginCatalog {

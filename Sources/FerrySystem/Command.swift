@@ -50,11 +50,13 @@ public struct Command: Sendable {
   public struct Outcome: Sendable {
     /// The exit code, or 128 + the signal that ended it.
     public var code: Int32
-    /// Whether the time-out or the cancellation ended it.
+    /// Whether the time-out ended it.
     public var timedOut = false
+    /// Whether the cancellation ended it.
     public var cancelled = false
-    /// What was captured.
+    /// What was captured of its output.
     public var output = ""
+    /// What was captured of its errors.
     public var errors = ""
     /// The last line of its errors that says something, or how it ended.
     public var reason: String {
@@ -64,6 +66,7 @@ public struct Command: Sendable {
       let ending = code > 128 && code < 160 ? "ended by signal \(code - 128)" : "exit code \(code)"
       return last.map { "\(ending): \($0)" } ?? ending
     }
+    /// Whether it ended by itself with exit code 0.
     public var succeeded: Bool { code == 0 && !timedOut && !cancelled }
   }
 

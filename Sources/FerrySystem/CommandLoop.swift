@@ -36,7 +36,7 @@ struct CommandLoop {
       states.append(pollfd(fd: output?.number ?? -1, events: Int16(POLLIN), revents: 0))
       states.append(pollfd(fd: errors?.number ?? -1, events: Int16(POLLIN), revents: 0))
       states.append(pollfd(fd: writer?.number ?? -1, events: Int16(POLLOUT), revents: 0))
-      let ready = poll(&states, nfds_t(states.count), deadline.map(milliseconds) ?? -1)
+      let ready = poll(&states, nfds_t(states.count), deadline.map { ContinuousClock.now.duration(to: $0).inMilliseconds } ?? -1)
       if ready < 0 && errno != EINTR { throw FerryError(errno: errno, "cannot wait for \(command.arguments[0])") }
       if states[2].revents != 0 { drain(&output, &outputText) }
       if states[3].revents != 0 { drain(&errors, &errorText) }
@@ -65,11 +65,6 @@ struct CommandLoop {
     outcome.output = outputText.finish()
     outcome.errors = errorText.finish()
     return outcome
-  }
-
-  private func milliseconds(_ deadline: ContinuousClock.Instant) -> Int32 {
-    let left = ContinuousClock.now.duration(to: deadline).components
-    return Int32(clamping: max(0, left.seconds * 1000 + left.attoseconds / 1_000_000_000_000_000 + 1))
   }
 
   private mutating func feed() {

@@ -116,13 +116,19 @@ public enum JSONValue: Sendable, Hashable, Codable {
 extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral,
   ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
 {
+  /// A string literal.
   public init(stringLiteral value: String) { self = .string(value) }
+  /// A whole-number literal.
   public init(integerLiteral value: Int64) { self = .int(value) }
+  /// A truth literal.
   public init(booleanLiteral value: Bool) { self = .bool(value) }
+  /// An array literal.
   public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+  /// A dictionary literal; of a key that stands there twice the last counts.
   public init(dictionaryLiteral elements: (String, JSONValue)...) {
     self = .object(Dictionary(elements) { _, last in last })
   }
+  /// The literal `nil` is JSON's null, not an absent value.
   public init(nilLiteral: ()) { self = .null }
 }
 

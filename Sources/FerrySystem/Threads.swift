@@ -11,11 +11,13 @@ public enum Threads {
     pthread_attr_setstacksize(&attributes, 1 << 20)
     defer { pthread_attr_destroy(&attributes) }
     let box = Unmanaged.passRetained(Work(work))
-    let failed = pthread_create(&thread, &attributes, { argument in
-      guard let argument else { return nil }
-      Unmanaged<Work>.fromOpaque(argument).takeRetainedValue().body()
-      return nil
-    }, box.toOpaque())
+    let failed = pthread_create(
+      &thread, &attributes,
+      { argument in
+        guard let argument else { return nil }
+        Unmanaged<Work>.fromOpaque(argument).takeRetainedValue().body()
+        return nil
+      }, box.toOpaque())
     if failed != 0 {
       box.release()
       work()

@@ -25,6 +25,18 @@ import Testing
     #expect(try subject.look(subject.to) == subject.look(subject.from))
   }
 
+  @Test("what is active can be digested by a process that knows nothing of the run", arguments: Specimen.allCases)
+  func digestOfAStranger(_ specimen: Specimen) throws {
+    let subject = try specimen.harness()
+    let harness = subject.harness
+    let digests = try harness.moveUntilVerified()
+    try harness.call(.destination, .activate)
+    for side in Side.allCases { try harness.call(side, .release) }
+    harness.kill(.destination)
+    try Files.remove(harness.folder("host-destination"))
+    #expect(try harness.digest(.destination, full: true, target: "active") == digests.source)
+  }
+
   @Test("a digest tells every state from every other, and a full one agrees with a quick one", arguments: Specimen.allCases)
   func digests(_ specimen: Specimen) throws {
     let subject = try specimen.harness()

@@ -6,8 +6,14 @@ import TestSupport
 
 @Suite("A run that fails leaves the source as it was") struct FailureTests {
   static let misbehaviours: [String] =
-    ["source transfer", "destination receive", "source transfer-final", "destination receive-final", "source freeze", "source digest", "destination digest", "destination prepare", "destination activate"]
-    .flatMap { call in ["segfault", "garbage"].map { "\(call) \($0)" } } + ["source transfer abort", "destination receive exit", "source freeze hang", "destination receive hang", "source transfer-final hang", "destination activate error"]
+    [
+      "source transfer", "destination receive", "source transfer-final", "destination receive-final", "source freeze", "source digest",
+      "destination digest", "destination prepare", "destination activate",
+    ]
+    .flatMap { call in ["segfault", "garbage"].map { "\(call) \($0)" } } + [
+      "source transfer abort", "destination receive exit", "source freeze hang", "destination receive hang", "source transfer-final hang",
+      "destination activate error",
+    ]
 
   @Test("a plugin that crashes, hangs, ends early or writes garbage is named, and the source serves again", arguments: misbehaviours)
   func plugin(order: String) async throws {
@@ -48,7 +54,7 @@ import TestSupport
     let world = try World()
     let result = try await world.run(
       world.manifest {
-        $0.services[0].healthy = ["/bin/sh", "-c", "exit 1"]
+        $0.services[0].healthy = ["/bin/sh", "-c", "[ \"$END\" = a ]"]
         $0.services[0].healthyTimeout = .seconds(1)
       })
     #expect(result.status == .running && result.exit == .resumable, "\(result)")
@@ -142,7 +148,9 @@ import TestSupport
     #expect(Files.names(in: world.folder("b")).filter { $0.contains("ledger") } == [])
   }
 
-  @Test("a destination that runs full fails the run and loses nothing", .enabled(if: geteuid() == 0, "skipped: mounting a small disk needs root"))
+  @Test(
+    "a destination that runs full fails the run and loses nothing",
+    .enabled(if: geteuid() == 0, "skipped: mounting a small disk needs root"))
   func fullDisk() async throws {
     let world = try World()
     try world.folder.write("a/ledger", String(repeating: "x", count: 3 << 20))

@@ -38,7 +38,10 @@ import TestSupport
     let written = Lock(0)
     let result = try await world.run(world.manifest(.follow)) { event in
       guard event.kind == .pass, event.phase == .copy else { return }
-      let passes = written.withLock { $0 += 1; return $0 }
+      let passes = written.withLock { count in
+        count += 1
+        return count
+      }
       if passes < 3 { try? world.write("increment-\(passes)") }
       if passes == 3 { try? engine.cutover(event.run) }
     }
@@ -58,6 +61,18 @@ import TestSupport
     #expect(result.exit == .done, "\(result.error?.description ?? "")")
     for name in ["one", "two", "three"] { #expect(try world.folder.read("b/\(name)") == name) }
     #expect(finals.all.count == 4 && finals.all.last == "one")
+  }
+
+  @Test("a service is cloned under another name on the same host, by one node")
+  func sameHost() async throws {
+    let world = try World()
+    var manifest = world.manifest(.copy) { $0.destination = $0.source }
+    manifest.services[0].destination.name = ""
+    let result = try await world.run(manifest)
+    #expect(result.exit == .done, "\(result)")
+    #expect(try world.complaints(serving: "a") == [])
+    #expect(try world.folder.read("b/ledger").contains("first"))
+    #expect(Set(Files.names(in: world.folder("a/home/runs/\(result.run)"))) == ["source", "destination"])
   }
 
   @Test("a check changes nothing and names what is missing")

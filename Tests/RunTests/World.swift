@@ -54,7 +54,7 @@ final class World: Sendable {
   /// Has the serving end accept a line.
   func write(_ line: String, at side: String = "a") throws {
     if !Files.exists(folder("\(side)/serving")) { try folder.write("\(side)/serving", "") }
-    _ = try Command([folder("service"), side, "write", line]).run()
+    _ = try Command(["/bin/sh", folder("service"), side, "write", line]).run()
   }
 
   func serves(_ side: String) -> Bool { Files.exists(folder("\(side)/serving")) }
@@ -79,10 +79,12 @@ final class World: Sendable {
       destination: NodeSpec(node: "local", name: "b", home: folder("b/home")))
     manifest.services = [
       ServiceSpec(
-        name: "ledger", kind: .command(stop: act("stop"), start: act("start"), status: act("status"), hold: act("hold"), release: act("release")),
+        name: "ledger",
+        kind: .command(stop: act("stop"), start: act("start"), status: act("status"), hold: act("hold"), release: act("release")),
         source: .init(environment: ["SERVICE": folder("service"), "END": "a"]),
         destination: .init(environment: ["SERVICE": folder("service"), "END": "b"]))
     ]
+    manifest.services[0].healthy = act("status")
     manifest.state = [item("ledger")]
     change(&manifest)
     return manifest
@@ -95,7 +97,9 @@ final class World: Sendable {
   }
 
   /// Runs it and answers the result; events are collected on the way.
-  func run(_ manifest: Manifest, options: RunOptions = RunOptions(), onEvent: @escaping @Sendable (Event) -> Void = { _ in }) async throws -> RunResult {
+  func run(_ manifest: Manifest, options: RunOptions = RunOptions(), onEvent: @escaping @Sendable (Event) -> Void = { _ in }) async throws
+    -> RunResult
+  {
     try await engine.run(manifest, options: options, onEvent: onEvent)
   }
 
@@ -113,7 +117,8 @@ final class ExamplePlugin: Sendable {
       let folder = try TemporaryFolder()
       let library = folder("example.so")
       let outcome = try Command([
-        "cc", "-shared", "-fPIC", "-O1", "-I\(Products.repository)/include", "-o", library, "\(Products.repository)/Plugins/Example/example.c",
+        "cc", "-shared", "-fPIC", "-O1", "-I\(Products.repository)/include", "-o", library,
+        "\(Products.repository)/Plugins/Example/example.c",
       ]).run()
       guard outcome.succeeded else { throw FerryError(.internal, "cc: \(outcome.reason)") }
       return (folder, library)

@@ -22,22 +22,28 @@ public protocol Journal: Sendable {
 
 /// A run as the journal knows it.
 public struct RunEntry: Sendable, Codable, Hashable {
+  /// Eight lowercase hex digits; commands take any unique beginning.
   public var id: String
+  /// The manifest as it was when the run began: later edits of the file change nothing.
   public var manifest: Manifest
+  /// What the run was told beside its manifest.
   public var options: RunOptions
   /// Seconds since 1970.
   public var created: Double
+  /// When it came to its end, in seconds since 1970; nil while it can be resumed.
   public var ended: Double?
   /// Grows with each controller session.
   public var epoch: Int
   /// The controller at work, if one is.
   public var controller: ProcessIdentity?
+  /// Where the run stands between sessions.
   public var status: Status
   /// Why it ended, when it did not end well.
   public var error: FerryError?
   /// Where the receipt lies, once there is one.
   public var receipt: Receipt?
 
+  /// Where a run stands, as its last session left it.
   public enum Status: String, Sendable, Codable, CaseIterable {
     /// A controller is, or was, at work; if it is gone the run can be resumed.
     case running
@@ -55,13 +61,18 @@ public struct RunEntry: Sendable, Codable, Hashable {
 
 /// One cell of the run's table, or an act of a whole end: what is about to be done.
 public struct Step: Sendable, Codable, Hashable {
+  /// The column.
   public var phase: Phase
   /// What is done: the phase's own act unless it is something else, such as `thaw`.
   public var act: String
+  /// The end that acts; nil for both, or for the controller alone.
   public var side: Side?
+  /// The item, in a cell; nil for an act of a whole end.
   public var item: String?
+  /// Counts over the whole run from 0, hot passes and the final one alike; nil for what is no pass.
   public var pass: Int?
 
+  /// Makes a step; `act` is the phase's own unless told.
   public init(_ phase: Phase, act: String? = nil, side: Side? = nil, item: String? = nil, pass: Int? = nil) {
     self.phase = phase
     self.act = act ?? phase.rawValue
@@ -89,9 +100,14 @@ public enum Outcome: Sendable, Codable, Hashable {
 
 /// A step with what came of it; `outcome` is nil if nobody lived to note it.
 public struct StepEntry: Sendable, Codable, Hashable {
+  /// What was about to be done.
   public var step: Step
+  /// The session that intended it.
   public var epoch: Int
+  /// When the intent was noted, in seconds since 1970.
   public var began: Double
+  /// When the outcome was noted, in seconds since 1970.
   public var ended: Double?
+  /// What came of it; nil if nobody lived to note it.
   public var outcome: Outcome?
 }

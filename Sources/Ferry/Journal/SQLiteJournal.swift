@@ -32,20 +32,30 @@ public final class SQLiteJournal: Journal {
     }
   }
 
+  /// Writes a new run; its id must not be taken. Throws `io` if the file cannot be written.
   public func create(_ run: RunEntry) throws {
     try write { try $0.execute(sql: "INSERT INTO run VALUES (?, ?, ?)", arguments: [run.id, run.created, Self.text(run)]) }
   }
 
+  /// One run by its id or a unique beginning of it; nil if there is none. Throws `invalid` if several begin so.
   public func run(_ id: String) throws -> RunEntry? {
-    let found = try database.read { try String.fetchAll($0, sql: "SELECT entry FROM run WHERE substr(id, 1, ?) = ?", arguments: [id.count, id]) }
-    if found.count > 1 { throw FerryError(.invalid, "'\(id)' is the beginning of \(found.count) runs", hint: "give more of its id; `ferry history` lists them") }
+    let found = try database.read {
+      try String.fetchAll($0, sql: "SELECT entry FROM run WHERE substr(id, 1, ?) = ?", arguments: [id.count, id])
+    }
+    if found.count > 1 {
+      throw FerryError(.invalid, "'\(id)' is the beginning of \(found.count) runs", hint: "give more of its id; `ferry history` lists them")
+    }
     return try found.first.map { try Self.value(RunEntry.self, $0) }
   }
 
+  /// All runs, the newest first.
   public func runs() throws -> [RunEntry] {
-    try database.read { try String.fetchAll($0, sql: "SELECT entry FROM run ORDER BY created DESC") }.map { try Self.value(RunEntry.self, $0) }
+    try database.read { try String.fetchAll($0, sql: "SELECT entry FROM run ORDER BY created DESC") }.map {
+      try Self.value(RunEntry.self, $0)
+    }
   }
 
+  /// Changes a run's entry in one transaction. Throws `not-found` for an unknown id; if `change` throws, nothing is written.
   public func update(_ id: String, _ change: (inout RunEntry) throws -> Void) throws {
     try write { database in
       guard let text = try String.fetchOne(database, sql: "SELECT entry FROM run WHERE id = ?", arguments: [id]) else {
@@ -57,6 +67,7 @@ public final class SQLiteJournal: Journal {
     }
   }
 
+  /// Notes intents under the run's present epoch, all or none; synced to disk when this returns. Answers an id for each, in order.
   public func intend(_ run: String, _ steps: [Step]) throws -> [Int64] {
     try write { database in
       guard let text = try String.fetchOne(database, sql: "SELECT entry FROM run WHERE id = ?", arguments: [run]) else {
@@ -71,6 +82,7 @@ public final class SQLiteJournal: Journal {
     }
   }
 
+  /// Notes outcomes by the ids that `intend` answered, all or none; synced to disk when this returns.
   public func conclude(_ outcomes: [(id: Int64, Outcome)]) throws {
     try write { database in
       for (id, outcome) in outcomes {
@@ -79,15 +91,19 @@ public final class SQLiteJournal: Journal {
     }
   }
 
+  /// All steps of a run, in the order of their intents.
   public func steps(_ run: String) throws -> [StepEntry] {
-    try database.read { try Row.fetchAll($0, sql: "SELECT epoch, step, began, ended, outcome FROM step WHERE run = ? ORDER BY id", arguments: [run]) }
-      .map { row in
-        StepEntry(
-          step: try Self.value(Step.self, row["step"]), epoch: row["epoch"], began: row["began"], ended: row["ended"],
-          outcome: try (row["outcome"] as String?).map { try Self.value(Outcome.self, $0) })
-      }
+    try database.read {
+      try Row.fetchAll($0, sql: "SELECT epoch, step, began, ended, outcome FROM step WHERE run = ? ORDER BY id", arguments: [run])
+    }
+    .map { row in
+      StepEntry(
+        step: try Self.value(Step.self, row["step"]), epoch: row["epoch"], began: row["began"], ended: row["ended"],
+        outcome: try (row["outcome"] as String?).map { try Self.value(Outcome.self, $0) })
+    }
   }
 
+  /// Removes a run and its steps; one that is not there is no error.
   public func remove(_ id: String) throws {
     try write { try $0.execute(sql: "DELETE FROM run WHERE id = ?", arguments: [id]) }
   }
@@ -96,12 +112,16 @@ public final class SQLiteJournal: Journal {
 
   private func write<Value>(_ body: (Database) throws -> Value) throws -> Value {
     do { return try database.write(body) } catch let error as DatabaseError {
-      throw FerryError(.io, "cannot write the journal: \(error.message ?? error.description)", hint: "the run stops where it is; make room, then `ferry resume`")
+      throw FerryError(
+        .io, "cannot write the journal: \(error.message ?? error.description)",
+        hint: "the run stops where it is; make room, then `ferry resume`")
     }
   }
 
   private static func text(_ value: some Encodable) throws -> String { String(decoding: try JSONValue.encode(value), as: UTF8.self) }
-  private static func value<Value: Decodable>(_ type: Value.Type, _ text: String) throws -> Value { try JSONValue.decode(type, from: Array(text.utf8)) }
+  private static func value<Value: Decodable>(_ type: Value.Type, _ text: String) throws -> Value {
+    try JSONValue.decode(type, from: Array(text.utf8))
+  }
 }
 
 /// A journal in memory, for embedders and tests that outlive no process.
@@ -115,9 +135,13 @@ public final class MemoryJournal: Journal {
   /// An empty journal.
   public init() {}
 
+  /// Keeps a new run.
   public func create(_ run: RunEntry) throws { state.withLock { $0.runs[run.id] = run } }
+  /// One run by its full id; nil if there is none.
   public func run(_ id: String) throws -> RunEntry? { state.withLock { $0.runs[id] } }
+  /// All runs, the newest first.
   public func runs() throws -> [RunEntry] { state.withLock { $0.runs.values.sorted { $0.created > $1.created } } }
+  /// Changes a run's entry. Throws `not-found` for an unknown id; if `change` throws, nothing is changed.
   public func update(_ id: String, _ change: (inout RunEntry) throws -> Void) throws {
     try state.withLock { state in
       guard var entry = state.runs[id] else { throw FerryError(.notFound, "there is no run \(id)") }
@@ -125,6 +149,7 @@ public final class MemoryJournal: Journal {
       state.runs[id] = entry
     }
   }
+  /// Keeps intents under the run's present epoch. Answers an id for each, in order.
   public func intend(_ run: String, _ steps: [Step]) throws -> [Int64] {
     state.withLock { state in
       steps.map { step in
@@ -133,6 +158,7 @@ public final class MemoryJournal: Journal {
       }
     }
   }
+  /// Keeps outcomes by the ids that `intend` answered.
   public func conclude(_ outcomes: [(id: Int64, Outcome)]) throws {
     state.withLock { state in
       for (id, outcome) in outcomes {
@@ -141,7 +167,9 @@ public final class MemoryJournal: Journal {
       }
     }
   }
+  /// All steps of a run, in the order of their intents.
   public func steps(_ run: String) throws -> [StepEntry] { state.withLock { $0.steps.filter { $0.run == run }.map(\.entry) } }
+  /// Forgets a run and its steps.
   public func remove(_ id: String) throws {
     state.withLock { state in
       state.runs[id] = nil

@@ -33,7 +33,9 @@ final class Agent: Sendable {
       LineConnection(input: input, output: output), to: "the controller",
       handler: { method, params, _ in
         guard let method = AgentMethod(rawValue: method) else {
-          throw FerryError(.unsupported, "this agent (ferry \(ferryVersion)) has no method '\(method.prefix(40))'", hint: "use the same ferry at both ends")
+          throw FerryError(
+            .unsupported, "this agent (ferry \(ferryVersion)) has no method '\(method.prefix(40))'", hint: "use the same ferry at both ends"
+          )
         }
         return try self.answer(method, params)
       })
@@ -115,8 +117,11 @@ final class Agent: Sendable {
     var record = proposal
     if request.visitor {
       // What a look needs on disk goes with it.
+      let known = store.folder(try NodeStore.checked(run: proposal.run), proposal.side)
       store = NodeStore(home: "\(Environment.all["TMPDIR"] ?? "/tmp")/ferry-look-\(Hex.random(8))")
-      try Files.makeFolder(store.folder(try NodeStore.checked(run: proposal.run), proposal.side))
+      let folder = store.folder(proposal.run, proposal.side)
+      try Files.makeFolder(folder)
+      for item in proposal.items { try HostMemory.copy(from: "\(known)/items/\(item.name)/kv", to: "\(folder)/items/\(item.name)/kv") }
       record.epoch = 0
     } else {
       if let old = try store.record(proposal.run, proposal.side) {
@@ -131,7 +136,8 @@ final class Agent: Sendable {
     }
     let node = NodeSession(
       NodeSession.Surroundings(
-        store: store, plugins: try configuration.catalog(), pluginFolders: configuration.pluginFolders, executable: configuration.executable,
+        store: store, plugins: try configuration.catalog(), pluginFolders: configuration.pluginFolders,
+        executable: configuration.executable,
         report: report), record: record, epoch: record.epoch, secrets: SecretResolver(sent: sent), stall: request.stall)
     let limit = request.bandwidth.map { BandwidthLimit(bytesPerSecond: $0) }
     session.withLock { $0 = OpenSession(node: node, request: request, limit: limit) }
@@ -141,7 +147,9 @@ final class Agent: Sendable {
   private static func tell(_ controller: RPCConnection, _ report: NodeReport) {
     switch report {
     case .log(let item, let level, let text):
-      controller.notify(AgentNotification.log.rawValue, ["item": item.map { .string($0) } ?? .null, "level": .int(Int64(level.rawValue)), "text": .string(text)])
+      controller.notify(
+        AgentNotification.log.rawValue,
+        ["item": item.map { .string($0) } ?? .null, "level": .int(Int64(level.rawValue)), "text": .string(text)])
     case .progress(let item, let progress):
       guard var params = try? JSONValue(encoding: progress) else { return }
       params["item"] = .string(item)
@@ -164,7 +172,9 @@ extension Agent {
     case .prepare, .transfer, .receive:
       guard !open.request.visitor else { throw FerryError(.invalid, "'\(request.call.rawValue)' came from a controller that only looks") }
       try node.exclusively { _ in }
-      if request.call == .prepare { try node.surroundings.store.lock(item.target(node.record.side), run: node.record.run, side: node.record.side) }
+      if request.call == .prepare {
+        try node.surroundings.store.lock(item.target(node.record.side), run: node.record.run, side: node.record.side)
+      }
     default: throw FerryError(.invalid, "'\(request.call.rawValue)' is not called by itself")
     }
     var flags: PassFlags = []
@@ -184,7 +194,9 @@ extension Agent {
     open.pumps.withLock { $0[name] = pump }
     defer { open.pumps.withLock { _ = $0.removeValue(forKey: name) } }
     pump.start()
-    let result = Result { try node.call(request.call, request.item, pass: request.pass, flags: flags, channels: [plugins], arguments: arguments) }
+    let result = Result {
+      try node.call(request.call, request.item, pass: request.pass, flags: flags, channels: [plugins], arguments: arguments)
+    }
     plugins.close()
     // A failed end cannot know how far the other has come: both directions end at once, and the other end fails too.
     if case .failure = result { pump.abort() }
@@ -226,6 +238,7 @@ extension Agent {
     if Files.exists(kept) { arguments["listing"] = .string(fresh) }
     let result = try open.node.call(.digest, request.item, flags: .fullDigest, arguments: arguments)
     let drift = Files.exists(kept) && Files.exists(fresh) ? try ListingComparison.compare(kept, fresh) : nil
-    return CompareReply(root: result["root"]?.string ?? "", entries: result["entries"]?.int ?? 0, bytes: result["bytes"]?.int ?? 0, drift: drift)
+    return CompareReply(
+      root: result["root"]?.string ?? "", entries: result["entries"]?.int ?? 0, bytes: result["bytes"]?.int ?? 0, drift: drift)
   }
 }

@@ -91,9 +91,13 @@ struct CompareReply: Codable, Sendable {
 
 /// What changed at the destination since it was received. Paths are escaped as in listings; at most 100 of each.
 public struct Drift: Sendable, Codable, Hashable {
+  /// Entries that were there then and are different now.
   public var changed: Int64 = 0
+  /// Entries that were not there then.
   public var added: Int64 = 0
+  /// Entries that are gone since.
   public var missing: Int64 = 0
+  /// Lines such as `changed PATH`, in the order of the paths' bytes.
   public var examples: [String] = []
 }
 

@@ -26,20 +26,27 @@ public struct NodeRecord: Sendable, Codable, Hashable {
     case renounced
   }
 
+  /// The run's full id.
   public var run: String
+  /// Which end this node is; a node that is both has two records.
   public var side: Side
   /// The manifest's name and mode, for people who act without the journal.
   public var name: String
+  /// The manifest's mode: it decides what becomes of the source's copy.
   public var mode: Manifest.Mode
   /// Grows with each controller session; a message of an older one is refused.
   public var epoch: Int
+  /// Who serves, as this end knows it.
   public var state: State
   /// `quiesced`: when the watchdog brings the source back. Seconds since 1970.
   public var deadline: Double?
   /// Why the state is what it is, when it was not the controller's doing.
   public var note: String?
+  /// The manifest's items, so that a node can act on them alone.
   public var items: [ItemSpec]
+  /// What digests are made with, at both ends.
   public var digestAlgorithm: Manifest.DigestAlgorithm
+  /// The manifest's services, those that are not at this end among them.
   public var services: [ServiceSpec]
   /// Offers of this run's destination by item; what digests are made by.
   public var offers: [String: JSONValue]

@@ -75,7 +75,8 @@ extension NodeSession {
       let root = try call(.digest, item.name, flags: .fullDigest, arguments: arguments)["root"]?.string
       guard let proven = record.verified[item.name], proven == root else {
         throw FerryError(
-          .precondition, "'\(item.name)' was not proven equal to its source: its root is \(root ?? "none"), proven was \(record.verified[item.name] ?? "none")",
+          .precondition,
+          "'\(item.name)' was not proven equal to its source: its root is \(root ?? "none"), proven was \(record.verified[item.name] ?? "none")",
           hint: "nothing was activated")
       }
     }

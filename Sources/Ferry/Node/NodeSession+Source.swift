@@ -31,10 +31,14 @@ extension NodeSession {
       try held.require(.quiesced, .sealed, to: "seal")
       guard held.record.state == .quiesced else { return }
       guard Watchdog.isInTime(folder: folder) else {
-        throw FerryError(.conflict, "the source was held down for too long and is about to be brought back; nothing was sealed", hint: "`ferry resume` copies again; raise cutover.watchdog")
+        throw FerryError(
+          .conflict, "the source was held down for too long and is about to be brought back; nothing was sealed",
+          hint: "`ferry resume` copies again; raise cutover.watchdog")
       }
       guard try services.isStopped() else {
-        throw FerryError(.conflict, "a service of the source was started while it was held down: what was read is void", hint: "find out who starts it, then `ferry resume`")
+        throw FerryError(
+          .conflict, "a service of the source was started while it was held down: what was read is void",
+          hint: "find out who starts it, then `ferry resume`")
       }
       try held.update {
         $0.state = .sealed

@@ -28,7 +28,10 @@ final class NodeSession: Sendable {
   private let cancelled = Lock(false)
 
   /// `record` is what the store holds (or, for a visitor, would hold). `epoch` nil: a person or the watchdog acts, whatever the session.
-  init(_ surroundings: Surroundings, record: NodeRecord, epoch: Int?, secrets: SecretResolver = SecretResolver(sent: [:]), stall: Duration = .seconds(600)) {
+  init(
+    _ surroundings: Surroundings, record: NodeRecord, epoch: Int?, secrets: SecretResolver = SecretResolver(sent: [:]),
+    stall: Duration = .seconds(600)
+  ) {
     self.surroundings = surroundings
     self.record = record
     self.epoch = epoch
@@ -63,7 +66,9 @@ final class NodeSession: Sendable {
   ) throws -> JSONValue {
     guard !cancelled.withLock({ $0 }) || call.undoes else { throw FerryError(.cancelled, "the run was cancelled") }
     if call != .freeze, !call.undoes, frozen.withLock({ $0.contains(name) }), hosts[name]?.withLock({ $0?.isAlive }) != true {
-      throw FerryError(.internal, "the process that kept '\(name)' frozen has died: what was read since may be torn", hint: "`ferry resume` copies it again")
+      throw FerryError(
+        .internal, "the process that kept '\(name)' frozen has died: what was read since may be torn",
+        hint: "`ferry resume` copies it again")
     }
     // A process after a resume has never seen `prepare`: every call brings what the destination offered. It was
     // noted in the store after this session began.

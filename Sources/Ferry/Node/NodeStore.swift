@@ -46,7 +46,8 @@ public struct NodeStore: Sendable {
   func exclusively<Value>(_ run: String, _ side: Side, epoch: Int?, _ act: (inout Held) throws -> Value) throws -> Value {
     let folder = folder(try Self.checked(run: run), side)
     guard Files.isFolder(folder) else {
-      throw FerryError(.notFound, "this node knows no run \(run) as \(side)", hint: "its home is \(home); `ferry node status` lists its runs")
+      throw FerryError(
+        .notFound, "this node knows no run \(run) as \(side)", hint: "its home is \(home); `ferry node status` lists its runs")
     }
     let lock = try FileLock("\(folder)/record.lock")
     defer { lock.unlock() }

@@ -13,7 +13,9 @@ struct SecretResolver: Sendable {
       for (name, reference) in item.secrets {
         guard case .env(let variable) = reference else { continue }
         guard let value = Environment.all[variable] else {
-          throw FerryError(.auth, "secret '\(name)' of state '\(item.name)': the variable \(variable) is not set here", hint: "export \(variable) and run again")
+          throw FerryError(
+            .auth, "secret '\(name)' of state '\(item.name)': the variable \(variable) is not set here",
+            hint: "export \(variable) and run again")
         }
         secrets[item.name, default: [:]][name] = Data(value.utf8).base64EncodedString()
       }
@@ -31,17 +33,23 @@ struct SecretResolver: Sendable {
     switch reference {
     case .env(let variable):
       guard let value = sent[item]?[name] else {
-        throw FerryError(.auth, "\(place): the variable \(variable) is known to the controller only", hint: "use a {file: …} or {command: …} reference for a secret that a node must find alone")
+        throw FerryError(
+          .auth, "\(place): the variable \(variable) is known to the controller only",
+          hint: "use a {file: …} or {command: …} reference for a secret that a node must find alone")
       }
       return value
     case .file(let path):
-      do { return trimmed(try Files.read(path, limit: 1 << 20)) } catch { throw FerryError(.auth, FerryError.wrap(error).inside(place).message) }
+      do { return trimmed(try Files.read(path, limit: 1 << 20)) } catch {
+        throw FerryError(.auth, FerryError.wrap(error).inside(place).message)
+      }
     case .command(let arguments):
       var command = Command(arguments, timeout: .seconds(60))
       command.errors = .capture(limit: 4096)
       let outcome = try command.run()
       // Its output is the secret and its errors may quote it: only how it ended is told.
-      guard outcome.succeeded else { throw FerryError(.auth, "\(place): \(arguments[0]) \(outcome.timedOut ? "did not end in time" : "ended with code \(outcome.code)")") }
+      guard outcome.succeeded else {
+        throw FerryError(.auth, "\(place): \(arguments[0]) \(outcome.timedOut ? "did not end in time" : "ended with code \(outcome.code)")")
+      }
       return trimmed(Array(outcome.output.utf8))
     }
   }

@@ -28,7 +28,9 @@ struct SessionProcesses: Sendable {
   private func waitUntilGone(_ identity: ProcessIdentity) throws {
     for _ in 0..<2000 where identity.isAlive { usleep(5000) }
     guard !identity.isAlive else {
-      throw FerryError(.conflict, "process \(identity.pid) of an earlier session cannot be killed", hint: "it may hang in the kernel; see to it, then `ferry resume`")
+      throw FerryError(
+        .conflict, "process \(identity.pid) of an earlier session cannot be killed",
+        hint: "it may hang in the kernel; see to it, then `ferry resume`")
     }
   }
 }

@@ -2,7 +2,9 @@ import FerrySystem
 
 /// Which run owns a target of this node: no two runs fill, read or swap the same state. A lock outlives processes and knows its owner.
 public struct TargetLock: Sendable, Codable, Hashable {
+  /// The run that owns the target.
   public var run: String
+  /// The run's end that this node is.
   public var side: Side
   /// For people: provider and endpoint.
   public var target: String
@@ -22,7 +24,9 @@ extension NodeStore {
     defer { guardian.unlock() }
     let path = path(of: target)
     if Files.exists(path), let held = try? JSONValue.decode(TargetLock.self, from: Files.read(path)), held.run != run {
-      let owner = held.owner.isAlive ? "at work since \(Timestamp.text(held.since)), process \(held.owner.pid)" : "whose process \(held.owner.pid) is gone"
+      let owner =
+        held.owner.isAlive
+        ? "at work since \(Timestamp.text(held.since)), process \(held.owner.pid)" : "whose process \(held.owner.pid) is gone"
       throw FerryError(
         .conflict, "\(target) belongs to run \(held.run), \(owner); nothing was changed",
         hint: "`ferry resume \(held.run)` or `ferry rollback \(held.run)` ends that run; `ferry unlock \(held.run)` gives up its locks")

@@ -12,8 +12,7 @@ enum Watchdog {
 
   /// The controller has given word: the deadline moves.
   static func touch(folder: String, for duration: Duration) throws {
-    let (seconds, fraction) = duration.components
-    let deadline = Deadline(until: steadyClock() + Double(seconds) + Double(fraction) / 1e18, boot: ProcessIdentity.currentBoot)
+    let deadline = Deadline(until: steadyClock() + duration.inSeconds, boot: ProcessIdentity.currentBoot)
     try Files.replace("\(folder)/deadline", with: JSONValue.encode(deadline))
   }
 

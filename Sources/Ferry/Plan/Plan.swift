@@ -1,6 +1,8 @@
 /// What a run would do, as far as both ends can tell without changing anything.
 public struct Plan: Sendable, Codable, Hashable {
+  /// What would be run.
   public var manifest: Manifest
+  /// What both ends say of it.
   public var preflight: PreflightReport
   /// How the ends will be joined.
   public var channel: String

@@ -2,19 +2,26 @@ import FerrySystem
 
 /// What both ends say before anything is changed.
 public struct PreflightReport: Sendable, Codable, Hashable {
+  /// In the manifest's order.
   public var items: [Item] = []
+  /// What a person should know; an error among them keeps the run from going on.
   public var notices: [Notice] = []
 
+  /// What both ends say of one item.
   public struct Item: Sendable, Codable, Hashable {
+    /// The item's name in the manifest.
     public var name: String
+    /// The id of the provider that moves it.
     public var provider: String
     /// At the source, where the provider can tell.
     public var bytes: Int64?
+    /// Entries at the source, where the provider can tell.
     public var entries: Int64?
     /// Free bytes at the destination.
     public var room: Int64?
     /// Versions of the tools at each end.
     public var sourceVersions: [String: String] = [:]
+    /// See `sourceVersions`.
     public var destinationVersions: [String: String] = [:]
   }
 
@@ -23,7 +30,8 @@ public struct PreflightReport: Sendable, Codable, Hashable {
     let errors = notices.filter { $0.severity == .error }
     guard let first = errors.first else { return }
     let more = errors.count > 1 ? " (and \(errors.count - 1) more)" : ""
-    throw FerryError(.precondition, "\(first.text)\(more)", hint: first.hint.isEmpty ? "nothing was changed" : "\(first.hint); nothing was changed")
+    throw FerryError(
+      .precondition, "\(first.text)\(more)", hint: first.hint.isEmpty ? "nothing was changed" : "\(first.hint); nothing was changed")
   }
 }
 
@@ -32,7 +40,10 @@ struct Preflight {
   let manifest: Manifest
   let options: RunOptions
 
-  func run(source: NodeConnection, destination: NodeConnection, column: ([Step], @escaping @Sendable (Step) throws -> JSONValue) throws -> [JSONValue]) throws -> PreflightReport {
+  func run(
+    source: NodeConnection, destination: NodeConnection,
+    column: ([Step], @escaping @Sendable (Step) throws -> JSONValue) throws -> [JSONValue]
+  ) throws -> PreflightReport {
     var report = PreflightReport()
     var found: [Side: [JSONValue]] = [:]
     for node in [source, destination] {
@@ -68,7 +79,9 @@ struct Preflight {
   }
 
   private func notice(_ value: JSONValue) -> Notice {
-    Notice(Notice.Severity(rawValue: value["severity"]?.string ?? "") ?? .warning, value["text"]?.string ?? "", hint: value["hint"]?.string ?? "")
+    Notice(
+      Notice.Severity(rawValue: value["severity"]?.string ?? "") ?? .warning, value["text"]?.string ?? "", hint: value["hint"]?.string ?? ""
+    )
   }
 
   private func place(_ notice: Notice, _ what: String, _ node: NodeConnection) -> Notice {

@@ -35,6 +35,13 @@ struct HostMemory: Sendable {
     try Files.syncFolder(of: path)
   }
 
+  /// What another folder holds, for a look that must change nothing there.
+  static func copy(from folder: String, to other: String) throws {
+    let names = Files.names(in: folder)
+    if !names.isEmpty { try Files.makeFolder(other) }
+    for name in names { try Files.replace("\(other)/\(name)", with: Files.read("\(folder)/\(name)", limit: valueLimit)) }
+  }
+
   private func path(_ key: String) throws -> String {
     let valid = key.utf8.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || $0 == 46 || $0 == 95 || $0 == 45 }
     guard valid, (1...64).contains(key.utf8.count), !key.hasPrefix(".") else {

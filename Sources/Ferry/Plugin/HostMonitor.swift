@@ -122,7 +122,8 @@ final class HostMonitor: Sendable {
 
   private func watch() {
     while true {
-      let timeout = state.withLock { state in state.call.map { deadline(of: $0) } }.map(milliseconds) ?? -1
+      let timeout =
+        state.withLock { state in state.call.map { deadline(of: $0) } }.map { ContinuousClock.now.duration(to: $0).inMilliseconds } ?? -1
       var states = [
         pollfd(fd: exit.number, events: Int16(POLLIN), revents: 0), pollfd(fd: wake.read.number, events: Int16(POLLIN), revents: 0),
       ]
@@ -139,12 +140,6 @@ final class HostMonitor: Sendable {
   }
 
   private func deadline(of call: Call) -> ContinuousClock.Instant { call.cancelledUntil ?? call.lastWord + stall }
-
-  private func milliseconds(_ deadline: ContinuousClock.Instant) -> Int32 {
-    let left = ContinuousClock.now.duration(to: deadline).components
-    return Int32(
-      clamping: max(0, left.seconds.multipliedReportingOverflow(by: 1000).partialValue) + left.attoseconds / 1_000_000_000_000_000 + 1)
-  }
 
   private func reap() {
     // Not reaped yet: the number still means this session, and what it left behind can be found by it.

@@ -3,6 +3,7 @@ import Glibc
 
 /// Something that happened in a run. The same JSON line for `ferry run --json`, the event log and an embedder.
 public struct Event: Sendable, Codable, Hashable {
+  /// What happened; it decides which of the other members are there.
   public enum Kind: String, Sendable, Codable {
     /// The run and its manifest's name; the first event of each session.
     case session
@@ -24,20 +25,31 @@ public struct Event: Sendable, Codable, Hashable {
   }
   /// Seconds since 1970.
   public var at: Double
+  /// The run's full id.
   public var run: String
+  /// What happened.
   public var kind: Kind
+  /// The phase that it belongs to.
   public var phase: Phase?
+  /// The end that it happened at; nil: at the controller, or at both.
   public var side: Side?
+  /// The item, or for `service` the service, that it is about.
   public var item: String?
+  /// The pass, counted over the whole run from 0.
   public var pass: Int?
+  /// Words for a person, in one line.
   public var text: String?
   /// 0 debug, 1 info, 2 warning, 3 error.
   public var level: Int?
+  /// Content bytes: of a pass those that had changed, of progress those so far.
   public var bytes: Int64?
   /// 0 or nil: not known.
   public var bytesTotal: Int64?
+  /// Entries: of a pass those that had changed, of progress those so far.
   public var entries: Int64?
+  /// 0 or nil: not known.
   public var entriesTotal: Int64?
+  /// How long it took, or for `predicted` what the outage will take.
   public var seconds: Double?
 
   init(_ kind: Kind, run: String) {

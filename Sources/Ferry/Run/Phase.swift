@@ -5,6 +5,7 @@ public enum Phase: String, Sendable, Codable, CaseIterable, Comparable {
   /// 1 for `check` to 9 for `retire`.
   public var number: Int { (Self.allCases.firstIndex(of: self) ?? 0) + 1 }
 
+  /// In the order of a run.
   public static func < (left: Phase, right: Phase) -> Bool { left.number < right.number }
 }
 

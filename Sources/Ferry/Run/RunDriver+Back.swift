@@ -41,7 +41,9 @@ extension RunDriver {
     }
     guard inactive else { return remaining }
     if sourceState == .sealed {
-      let confirmed = attempt("have the destination renounce", Step(.seal, act: "renounce", side: .destination)) { try destination.send(.renounce) }
+      let confirmed = attempt("have the destination renounce", Step(.seal, act: "renounce", side: .destination)) {
+        try destination.send(.renounce)
+      }
       guard confirmed else { return remaining }
       _ = attempt("unseal the source and start its services", Step(.seal, act: "unseal", side: .source)) {
         try source.send(.unseal, UnsealRequest(confirmed: true))

@@ -21,13 +21,16 @@ extension RunDriver {
       try throwIfCancelled()
       let number = try nextPass()
       let moved = try pass(number, final: false)
-      let digests = try warmDigests(number)
+      // Without services nothing is stopped, so nothing is gained by another pass: the final one follows at once.
+      let stopsNothing = manifest.services.isEmpty && budget == nil && manifest.mode != .follow
+      let digests = stopsNothing ? [] : try warmDigests(number)
       convergence.add(.init(transfer: moved.map(\.seconds), digest: digests, bytes: moved.reduce(0) { $0 + $1.bytes }))
       if manifest.mode == .follow {
         if requests.isPosted(.cutover) { break }
         waitForIncrement()
         continue
       }
+      if stopsNothing { break }
       if case .enough(let reason) = convergence.decision {
         events.emit(.predicted) {
           $0.phase = .copy
@@ -60,7 +63,11 @@ extension RunDriver {
   }
 
   /// Counts over the whole run: a resumed run goes on where the one before it was.
-  func nextPass() throws -> Int { (try journal.steps(id).compactMap(\.step.pass).max() ?? -1) + 1 }
+  func nextPass() throws -> Int {
+    let earlier = try lastPass.withLock { $0 } ?? journal.steps(id).compactMap(\.step.pass).max() ?? -1
+    lastPass.withLock { $0 = earlier + 1 }
+    return earlier + 1
+  }
 
   private func transfer(_ item: String, pass: Int, final: Bool) throws -> Moved {
     let channel = "\(item)-\(pass)"
@@ -77,7 +84,9 @@ extension RunDriver {
     let (sent, received) = try bothOrTheCause(replies[0], replies[1])
     let (out, into) = (sent.counts ?? .init(), received.counts ?? .init())
     guard out.sent == into.received, into.refused == 0 else {
-      throw FerryError(.peer, "'\(item)': \(out.sent) bytes left the source and \(into.received) were taken at the destination", hint: "`ferry resume \(id)` copies it again")
+      throw FerryError(
+        .peer, "'\(item)': \(out.sent) bytes left the source and \(into.received) were taken at the destination",
+        hint: "`ferry resume \(id)` copies it again")
     }
     return Moved(
       bytes: sent.result["bytes"]?.int ?? 0, entries: sent.result["entries"]?.int ?? 0, changed: sent.result["changed"]?.int ?? 0,
@@ -85,14 +94,17 @@ extension RunDriver {
   }
 
   /// When one end fails the other fails for want of it: the error to show is that of the one that failed by itself.
-  private func bothOrTheCause(_ source: Result<CallReply, any Error>, _ destination: Result<CallReply, any Error>) throws -> (CallReply, CallReply) {
+  private func bothOrTheCause(_ source: Result<CallReply, any Error>, _ destination: Result<CallReply, any Error>) throws -> (
+    CallReply, CallReply
+  ) {
     switch (source, destination) {
     case (.success(let sent), .success(let received)): return (sent, received)
     case (.failure(let error), .success), (.success, .failure(let error)): throw error
     case (.failure(let left), .failure(let right)):
       let (left, right) = (FerryError.wrap(left), FerryError.wrap(right))
       let follows: Set<ErrorClass> = [.peer, .io, .retry]
-      throw follows.contains(left.class) && !follows.contains(right.class) ? right : (left.class == .peer && right.class != .peer ? right : left)
+      throw follows.contains(left.class) && !follows.contains(right.class)
+        ? right : (left.class == .peer && right.class != .peer ? right : left)
     }
   }
 
@@ -130,11 +142,14 @@ extension RunDriver {
 
   /// Before the seal: an outage that has already overrun its budget ends by going back, not by going on.
   func throwIfOverBudget(_ predicted: Double) throws {
-    guard let budget, manifest.cutover.onMiss == .abort, let began = try journal.steps(id).last(where: { $0.step.phase == .quiesce && $0.step.act == "quiesce" })?.began
+    guard let budget, manifest.cutover.onMiss == .abort,
+      let began = try journal.steps(id).last(where: { $0.step.phase == .quiesce && $0.step.act == "quiesce" })?.began
     else { return }
     let spent = wallClock() - began
     guard spent > budget else { return }
-    throw FerryError(.precondition, "the outage has taken \(Text.seconds(spent)) already, the budget is \(Text.seconds(budget))", hint: "raise --max-downtime, or set cutover.on-miss: proceed")
+    throw FerryError(
+      .precondition, "the outage has taken \(Text.seconds(spent)) already, the budget is \(Text.seconds(budget))",
+      hint: "raise --max-downtime, or set cutover.on-miss: proceed")
   }
 
   private func earlierStopAndStart() throws -> Double {

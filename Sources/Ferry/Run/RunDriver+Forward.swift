@@ -69,7 +69,8 @@ extension RunDriver {
       let root = try source.call(request).result["root"] ?? .null
       guard root.string == roots[item] else {
         throw FerryError(
-          .conflict, "'\(item)' at the source is no longer what was received: its root is \(root.text), proven was \(roots[item] ?? "none")",
+          .conflict,
+          "'\(item)' at the source is no longer what was received: its root is \(root.text), proven was \(roots[item] ?? "none")",
           hint: "nothing was removed; the destination serves; look at the source's state before `ferry resume \(id)`")
       }
       return ["root": root]
@@ -125,10 +126,13 @@ extension RunDriver {
   }
 
   private func check() throws {
-    let report = try Preflight(manifest: manifest, options: entry.options).run(source: source, destination: destination) { [self] cells, act in
+    let report = try Preflight(manifest: manifest, options: entry.options).run(source: source, destination: destination) {
+      [self] cells, act in
       try column(cells, act)
     }
-    for notice in report.notices { events.emit(.notice) { $0.text = notice.hint.isEmpty ? notice.text : "\(notice.text) (\(notice.hint))" } }
+    for notice in report.notices {
+      events.emit(.notice) { $0.text = notice.hint.isEmpty ? notice.text : "\(notice.text) (\(notice.hint))" }
+    }
     try report.throwIfFailed()
   }
 
@@ -179,7 +183,8 @@ extension RunDriver {
         throw VerificationFailure.error(item: item.name, source: left, destination: right)
       }
       if left["entries"]?.int == 0 && !item.allowEmpty {
-        throw FerryError(.precondition, "'\(item.name)' is empty at the source", hint: "if that is right, say `allow-empty: true`; nothing was changed")
+        throw FerryError(
+          .precondition, "'\(item.name)' is empty at the source", hint: "if that is right, say `allow-empty: true`; nothing was changed")
       }
       roots[item.name] = root
     }

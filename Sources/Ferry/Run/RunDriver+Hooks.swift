@@ -9,7 +9,9 @@ extension RunDriver {
     for seat in Hook.Seat.allCases {
       let due = hooks.at(point, seat, moment)
       guard !due.isEmpty else { continue }
-      let step = Step(Phase(rawValue: point.rawValue) ?? .activate, act: "\(point.rawValue)-hooks-\(moment.rawValue)", side: Side(rawValue: seat.rawValue))
+      let step = Step(
+        Phase(rawValue: point.rawValue) ?? .activate, act: "\(point.rawValue)-hooks-\(moment.rawValue)", side: Side(rawValue: seat.rawValue)
+      )
       let said = try self.step(step) { try run(due, seat, point, failure: nil) }
       hookContext.withLock { $0 = $0.merged(with: said) }
     }
@@ -56,7 +58,10 @@ extension RunDriver {
     input["node"] = .string(Side(rawValue: seat.rawValue).map { manifest.node($0).name } ?? seat.rawValue)
     input["items"] = .array(
       manifest.state.map { item in
-        ["item": .string(item.name), "provider": .string(item.provider), "from": item.config["from"] ?? [:], "to": item.config["to"] ?? [:]]
+        [
+          "item": .string(item.name), "provider": .string(item.provider), "from": item.config["from"] ?? [:],
+          "to": item.config["to"] ?? [:],
+        ]
       })
     if let side = Side(rawValue: seat.rawValue), let first = manifest.state.first {
       input["item"] = .string(first.name)

@@ -9,7 +9,8 @@ extension RunDriver {
     let providers = Set(manifest.state.map(\.provider)).sorted()
     let plugins = catalog.plugins()
     return Receipt(
-      run: id, name: manifest.name, mode: manifest.mode, began: entry.created, ended: wallClock(), ferry: ferryVersion, manifest: manifest.digest,
+      run: id, name: manifest.name, mode: manifest.mode, began: entry.created, ended: wallClock(), ferry: ferryVersion,
+      manifest: manifest.digest,
       source: try describe(source), destination: try describe(destination),
       plugins: try providers.map { provider in
         let version = plugins.first { $0.module?.providers.contains { $0.id == provider } ?? false }?.module?.version
@@ -30,7 +31,8 @@ extension RunDriver {
       steps.last { $0.step.phase == .verify && $0.step.item == item.name && $0.step.side == side }?.result ?? [:]
     }
     return Receipt.Item(
-      name: item.name, provider: item.provider, entries: digest(.destination)["entries"]?.int ?? 0, bytes: digest(.destination)["bytes"]?.int ?? 0,
+      name: item.name, provider: item.provider, entries: digest(.destination)["entries"]?.int ?? 0,
+      bytes: digest(.destination)["bytes"]?.int ?? 0,
       passes: moved.count, sent: moved.reduce(0) { $0 + $1.sent }, sourceRoot: digest(.source)["root"]?.string ?? "",
       destinationRoot: digest(.destination)["root"]?.string ?? "", offer: offer)
   }

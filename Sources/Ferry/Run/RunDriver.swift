@@ -14,6 +14,8 @@ final class RunDriver: Sendable {
   /// What hooks have said so far, merged; later hooks see it.
   let hookContext = Lock<JSONValue>([:])
   let hooks: [Hook]
+  /// The latest pass that this session knows of.
+  let lastPass = Lock<Int?>(nil)
   /// The phase that the session is in.
   let current = Lock<Phase>(.check)
 

@@ -7,16 +7,21 @@ public struct RunOptions: Sendable, Codable, Hashable {
   /// Go on although the destination looks too small.
   public var ignoreSpace = false
 
+  /// Nothing beside the manifest.
   public init() {}
 }
 
 /// How a session of a run ended.
 public struct RunResult: Sendable, Codable, Hashable {
+  /// The run's full id.
   public var run: String
+  /// Where it stands now, as the journal has it.
   public var status: RunEntry.Status
   /// The frozen exit code of the command.
   public var exit: ExitCode
+  /// What went wrong first; nil if nothing did.
   public var error: FerryError?
+  /// The proof, of a run that is done.
   public var receipt: Receipt?
   /// What compensation could not do, each with the command that finishes it.
   public var remaining: [String] = []

@@ -20,11 +20,15 @@ struct RunSession: Sendable {
     try Files.makeFolder(folder)
     guard let lock = try FileLock(ifFree: "\(folder)/controller.lock") else {
       let pid = entry.controller.map { " (process \($0.pid))" } ?? ""
-      throw FerryError(.conflict, "a controller is at work on run \(entry.id)\(pid)", hint: "`ferry status \(entry.id) --follow` shows it; `ferry cancel \(entry.id)` ends it")
+      throw FerryError(
+        .conflict, "a controller is at work on run \(entry.id)\(pid)",
+        hint: "`ferry status \(entry.id) --follow` shows it; `ferry cancel \(entry.id)` ends it")
     }
     defer { lock.unlock() }
     switch entry.status {
-    case .done, .undone, .cleaned: throw FerryError(.precondition, "run \(entry.id) is \(entry.status.rawValue): there is nothing left to do", hint: "`ferry history` lists all runs")
+    case .done, .undone, .cleaned:
+      throw FerryError(
+        .precondition, "run \(entry.id) is \(entry.status.rawValue): there is nothing left to do", hint: "`ferry history` lists all runs")
     case .running, .kept, .incomplete: break
     }
     let requests = RunRequests(folder: folder)
@@ -82,7 +86,9 @@ struct RunSession: Sendable {
       if failure != nil, try driver.destination.record().state == .active { return resumable(driver, failure) }
       remaining = try driver.back(permission)
       // What a destination that was being started may have accepted is kept: the way out is forward, or a person's word.
-      if failure != nil, try [.starting, .active].contains(driver.destination.record().state) { return resumable(driver, failure, remaining) }
+      if failure != nil, try [.starting, .active].contains(driver.destination.record().state) {
+        return resumable(driver, failure, remaining)
+      }
     } catch {
       let second = FerryError.wrap(error)
       if failure == nil && second.class == .conflict { throw second }
@@ -92,7 +98,9 @@ struct RunSession: Sendable {
       return RunResult(run: driver.id, status: permission.keep ? .kept : .undone, exit: code(for: failure, in: phase), error: failure)
     }
     remaining.append("`ferry rollback \(driver.id)` tries the rest again; `ferry node status` on each node tells who owns the state")
-    return RunResult(run: driver.id, status: .incomplete, exit: .incomplete, error: failure ?? FerryError(.internal, "the run could not be undone"), remaining: remaining)
+    return RunResult(
+      run: driver.id, status: .incomplete, exit: .incomplete, error: failure ?? FerryError(.internal, "the run could not be undone"),
+      remaining: remaining)
   }
 
   private func resumable(_ driver: RunDriver, _ failure: FerryError?, _ remaining: [String] = []) -> RunResult {

@@ -78,15 +78,16 @@ private enum UnixSocket {
   static func connect(folder: String) throws -> Descriptor {
     let socket = try make()
     try withAddress(folder) { address, length in
-      guard Glibc.connect(socket.number, address, length) == 0 else { throw FerryError(errno: errno, "cannot reach the channel in \(folder)") }
+      guard Glibc.connect(socket.number, address, length) == 0 else {
+        throw FerryError(errno: errno, "cannot reach the channel in \(folder)")
+      }
     }
     return socket
   }
 
   static func isReadable(_ descriptor: Descriptor, within duration: Duration) -> Bool {
     var state = pollfd(fd: descriptor.number, events: Int16(POLLIN), revents: 0)
-    let (seconds, fraction) = duration.components
-    return poll(&state, 1, Int32(clamping: max(0, seconds * 1000 + fraction / 1_000_000_000_000_000))) == 1
+    return poll(&state, 1, duration.inMilliseconds) == 1
   }
 
   private static func make() throws -> Descriptor {

@@ -3,7 +3,8 @@ import FerrySystem
 extension ServiceDriver {
   /// Waits until the service is healthy by its kind's own measure and by the manifest's probe.
   ///
-  /// What merely runs must still run, unrestarted, a second later: a service that dies at once looks well just after its start.
+  /// What merely runs must still run, unrestarted, a second later: a service that dies at once looks well just after its start. Where the
+  /// manifest brings a probe, that tells more than the second, which is part of the outage.
   func awaitHealth() throws {
     let limit = context.spec.healthyTimeout
     let deadline = ContinuousClock.now + limit
@@ -25,7 +26,7 @@ extension ServiceDriver {
     try awaitProbe(until: deadline)
   }
 
-  private var settling: Duration { .seconds(1) }
+  private var settling: Duration { context.spec.healthy == nil ? .seconds(1) : .zero }
 
   private func awaitProbe(until deadline: ContinuousClock.Instant) throws {
     guard let probe = context.spec.healthy else { return }

@@ -88,5 +88,4 @@ extension Duration {
     let (seconds, rest) = components
     return rest == 0 ? "\(seconds) s" : "\(Double(seconds) + (Double(rest) / 1e16).rounded() / 100) s"
   }
-  var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }

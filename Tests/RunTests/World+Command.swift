@@ -1,0 +1,65 @@
+@testable import Ferry
+import FerrySystem
+import Glibc
+import TestSupport
+
+/// The same world through the `ferry` command: processes that can be killed.
+extension World {
+  /// The manifest as a file.
+  func manifestFile(_ mode: String = "move", extra: String = "") throws -> String {
+    func act(_ name: String) -> String { "[/bin/sh, -c, 'exec \"$SERVICE\" \"$END\" \(name)']" }
+    return try folder.write(
+      "world.yaml",
+      """
+      ferry: 1
+      name: world
+      mode: \(mode)
+      source: { node: local, name: a, home: a/home }
+      destination: { node: local, name: b, home: b/home }
+      services:
+        - name: ledger
+          command: { stop: \(act("stop")), start: \(act("start")), status: \(act("status")), hold: \(act("hold")), release: \(act("release")) }
+          healthy: \(act("status"))
+          source: { environment: { SERVICE: '\(folder("service"))', END: a } }
+          destination: { environment: { SERVICE: '\(folder("service"))', END: b } }
+      state:
+        - name: ledger
+          provider: example-file
+          from: { file: '\(folder("a/ledger"))' }
+          to: { file: '\(folder("b/ledger"))' }
+      \(extra)
+
+      """)
+  }
+
+  func command(_ arguments: [String], environment: [String: String?] = [:]) -> Command {
+    var command = Command([Products.ferry] + arguments, environment: environment, timeout: .seconds(240))
+    command.environment["FERRY_STATE"] = folder("state")
+    command.environment["FERRY_PLUGINS"] = folder("plugins")
+    command.output = .capture(limit: 1 << 20)
+    command.errors = .capture(limit: 1 << 16)
+    return command
+  }
+
+  /// Runs `ferry` and waits for it.
+  @discardableResult func ferry(_ arguments: String..., fault: String? = nil) throws -> Command.Outcome {
+    try command(arguments, environment: ["FERRY_FAULT": fault]).run()
+  }
+
+  /// The one run of this world.
+  func onlyRun() throws -> RunEntry? { try SQLiteJournal(path: folder("state/journal.sqlite")).runs().first }
+
+  /// Processes that mention this world: agents, hosts and watchdogs that nobody has ended.
+  func processes() -> [Int32] {
+    Files.names(in: "/proc").compactMap { Int32($0) }.filter { pid in
+      // Cheap first: most processes of a machine are not ferry's.
+      guard let name = try? Files.read("/proc/\(pid)/comm"), name == Array("ferry\n".utf8), ProcessIdentity(pid: pid) != nil else {
+        return false
+      }
+      return ["cmdline", "environ"].contains { kind in
+        let bytes = (try? Files.read("/proc/\(pid)/\(kind)")) ?? []
+        return String(decoding: bytes, as: UTF8.self).contains(folder.path)
+      }
+    }
+  }
+}
