@@ -54,9 +54,11 @@ let package = Package(
     example.1, rsync.1,
     .target(name: "TestSupport", dependencies: ["FerrySystem"], path: "Tests/TestSupport", swiftSettings: strict),
     .target(name: "HostSupport", dependencies: ["FerrySystem", "TestSupport"], path: "Tests/HostSupport", swiftSettings: strict),
-    tests("TwoHostTests", ["Ferry", "FerrySystem", "HostSupport", "TestSupport"]),
+    .target(
+      name: "RunSupport", dependencies: ["Ferry", "FerrySystem", "HostSupport", "TestSupport"], path: "Tests/RunSupport", swiftSettings: strict),
+    tests("TwoHostTests", ["Ferry", "FerrySystem", "HostSupport", "RunSupport", "TestSupport"]),
     tests("ABITests", ["Ferry", "CFerry", "FerrySystem", "TestSupport"]),
-    tests("RunTests", ["Ferry", "FerrySystem", "TestSupport"]),
+    tests("RunTests", ["Ferry", "FerrySystem", "RunSupport", "TestSupport"]),
     tests("PluginKitTests", ["FerryPluginKit", "TestSupport"]),
     tests("TreeTests", ["FerryTree", "FerrySystem", "TestSupport"]),
     tests("CommandTests", ["FerryCommand", "Ferry", "FerrySystem", "TestSupport"]),

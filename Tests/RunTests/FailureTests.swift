@@ -2,6 +2,7 @@
 import FerrySystem
 import Glibc
 import Testing
+import RunSupport
 import TestSupport
 
 @Suite("A run that fails leaves the source as it was") struct FailureTests {

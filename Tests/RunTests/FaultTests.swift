@@ -2,6 +2,7 @@
 import FerrySystem
 import Glibc
 import Testing
+import RunSupport
 import TestSupport
 
 /// SIGKILL at every point of the journal, one point a run: what is left behind can always be resumed, and always be undone until the

@@ -2,6 +2,7 @@
 import FerrySystem
 import Glibc
 import Testing
+import RunSupport
 import TestSupport
 
 @Suite("Nodes keep enough to act when the controller is gone") struct LostControllerTests {

@@ -1,4 +1,5 @@
 import FerrySystem
+import RunSupport
 import TestSupport
 
 /// The teaching plugin with a wrapper around each call that can go wrong in every way a plugin can, when a file beside the nodes says so:

@@ -1,6 +1,7 @@
 @testable import Ferry
 import FerrySystem
 import Testing
+import RunSupport
 import TestSupport
 
 @Suite("A run takes a service from one node to another") struct MoveTests {

@@ -2,6 +2,7 @@
 import FerrySystem
 import Glibc
 import Testing
+import RunSupport
 import TestSupport
 
 /// Messages as a hostile or broken controller might send them, from a seed, so that a failure can be repeated.

@@ -1,6 +1,7 @@
 @testable import Ferry
 import FerrySystem
 import Testing
+import RunSupport
 import TestSupport
 
 @Suite("Hooks stand around the phases of a run") struct RunHookTests {

@@ -1,6 +1,7 @@
 @testable import Ferry
 import FerrySystem
 import Testing
+import RunSupport
 import TestSupport
 
 @Suite("A secret stays a secret") struct SecretTests {

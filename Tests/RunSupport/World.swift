@@ -1,23 +1,35 @@
 @testable import Ferry
 import FerrySystem
 import Glibc
+import HostSupport
 import TestSupport
 
-/// Two nodes on this machine, a file that a small service keeps, and an engine. The service appends a line to the file whenever it is started
+/// Two nodes, `a` and `b`, on this machine or on hosts of their own, a file that a small service keeps, and an engine. The service appends a line to the file whenever it is started
 /// or asked to write, and notes each line that it has accepted in a log of its own: whatever happens, the end that serves must have them all.
 /// Should both ends serve at once, it leaves a mark that no test overlooks.
-final class World: Sendable {
-  let folder: TemporaryFolder
-  let engine: Engine
-  let configuration: Engine.Configuration
+package final class World: Sendable {
+  package let folder: TemporaryFolder
+  package let engine: Engine
+  package let configuration: Engine.Configuration
 
-  init() throws {
+  /// The hosts, if a node lies on one.
+  package let hosts: TestHosts?
+  private let nodes: [String: NodeSpec]
+
+  /// A world whose nodes of those names are hosts that are reached by ssh; the others are local.
+  package init(hosts names: [String] = [], ipv6: Bool = false) throws {
     folder = try TemporaryFolder()
     let plugins = folder("plugins")
     try Files.makeFolder(plugins)
     try World.example.install(in: plugins)
-    configuration = Engine.Configuration(executable: Products.ferry, stateFolder: folder("state"), pluginFolders: [plugins])
+    var configuration = Engine.Configuration(executable: Products.ferry, stateFolder: folder("state"), pluginFolders: [plugins])
+    hosts = names.isEmpty ? nil : try TestHosts(names, in: folder, plugins: plugins)
+    configuration.sshConfig = hosts?.sshConfig
+    self.configuration = configuration
     engine = try Engine(configuration)
+    var nodes = ["a": NodeSpec(node: "local", name: "a", home: folder("a/home")), "b": NodeSpec(node: "local", name: "b", home: folder("b/home"))]
+    for host in hosts?.hosts ?? [] { nodes[host.name] = NodeSpec(node: ipv6 ? host.node6 : host.node, name: host.name) }
+    self.nodes = nodes
     for side in ["a", "b"] { try Files.makeFolder(folder(side)) }
     try folder.write("service", Self.script, mode: 0o755)
     try folder.write("a/ledger", "")
@@ -52,15 +64,15 @@ final class World: Sendable {
     """
 
   /// Has the serving end accept a line.
-  func write(_ line: String, at side: String = "a") throws {
+  package func write(_ line: String, at side: String = "a") throws {
     if !Files.exists(folder("\(side)/serving")) { try folder.write("\(side)/serving", "") }
     _ = try Command(["/bin/sh", folder("service"), side, "write", line]).run()
   }
 
-  func serves(_ side: String) -> Bool { Files.exists(folder("\(side)/serving")) }
+  package func serves(_ side: String) -> Bool { Files.exists(folder("\(side)/serving")) }
 
   /// Never both, and everything accepted is where it serves.
-  func complaints(serving side: String) throws -> [String] {
+  package func complaints(serving side: String) throws -> [String] {
     var complaints: [String] = []
     if Files.exists(folder("both")) { complaints.append("both ends served: \(try folder.read("both"))") }
     for end in ["a", "b"] where serves(end) != (end == side) { complaints.append("\(end) \(serves(end) ? "serves" : "does not serve")") }
@@ -72,11 +84,10 @@ final class World: Sendable {
 
   // MARK: The migration
 
-  func manifest(_ mode: Manifest.Mode = .move, change: (inout Manifest) -> Void = { _ in }) -> Manifest {
+  package func manifest(_ mode: Manifest.Mode = .move, change: (inout Manifest) -> Void = { _ in }) -> Manifest {
     func act(_ name: String) -> [String] { ["/bin/sh", "-c", "exec \"$SERVICE\" \"$END\" \(name)"] }
     var manifest = Manifest(
-      file: "world.yaml", digest: "0", name: "world", mode: mode, source: NodeSpec(node: "local", name: "a", home: folder("a/home")),
-      destination: NodeSpec(node: "local", name: "b", home: folder("b/home")))
+      file: "world.yaml", digest: "0", name: "world", mode: mode, source: node("a"), destination: node("b"))
     manifest.services = [
       ServiceSpec(
         name: "ledger",
@@ -90,29 +101,37 @@ final class World: Sendable {
     return manifest
   }
 
-  func item(_ name: String, after: [String] = []) -> ItemSpec {
+  package func item(_ name: String, after: [String] = []) -> ItemSpec {
     ItemSpec(
       name: name, provider: "example-file",
       config: ["from": ["file": .string(folder("a/\(name)"))], "to": ["file": .string(folder("b/\(name)"))]], after: after)
   }
 
   /// Runs it and answers the result; events are collected on the way.
-  func run(_ manifest: Manifest, options: RunOptions = RunOptions(), onEvent: @escaping @Sendable (Event) -> Void = { _ in }) async throws
+  package func run(_ manifest: Manifest, options: RunOptions = RunOptions(), onEvent: @escaping @Sendable (Event) -> Void = { _ in }) async throws
     -> RunResult
   {
     try await engine.run(manifest, options: options, onEvent: onEvent)
   }
 
-  func record(_ run: String, _ side: Side) throws -> NodeRecord? {
-    try NodeStore(home: folder(side == .source ? "a/home" : "b/home")).record(run, side)
+  package func record(_ run: String, _ side: Side) throws -> NodeRecord? {
+    try NodeStore(home: home(side == .source ? "a" : "b")).record(run, side)
+  }
+
+  package func node(_ name: String) -> NodeSpec { nodes[name] ?? NodeSpec(node: "local", name: name) }
+
+  /// Where this machine sees what a node keeps.
+  package func home(_ name: String) -> String {
+    guard let host = try? hosts?[name] else { return folder("\(name)/home") }
+    return "\(host.folder)/lib/ferry"
   }
 }
 
 /// Plugins/Example/example.c as a shared library.
-final class ExamplePlugin: Sendable {
+package final class ExamplePlugin: Sendable {
   private let built: Result<(TemporaryFolder, String), any Error>
 
-  init() {
+  package init() {
     built = Result {
       let folder = try TemporaryFolder()
       let library = folder("example.so")
@@ -125,12 +144,12 @@ final class ExamplePlugin: Sendable {
     }
   }
 
-  func install(in folder: String) throws { try Files.replace("\(folder)/example.so", with: Files.read(built.get().1), mode: 0o755) }
+  package func install(in folder: String) throws { try Files.replace("\(folder)/example.so", with: Files.read(built.get().1), mode: 0o755) }
 }
 
 /// Values gathered from another thread.
-final class Collected<Value: Sendable>: Sendable {
+package final class Collected<Value: Sendable>: Sendable {
   private let values = Lock<[Value]>([])
-  func add(_ value: Value) { values.withLock { $0.append(value) } }
-  var all: [Value] { values.withLock { $0 } }
+  package func add(_ value: Value) { values.withLock { $0.append(value) } }
+  package var all: [Value] { values.withLock { $0 } }
 }

@@ -6,7 +6,7 @@ import TestSupport
 /// The same world through the `ferry` command: processes that can be killed.
 extension World {
   /// The manifest as a file.
-  func manifestFile(_ mode: String = "move", extra: String = "") throws -> String {
+  package func manifestFile(_ mode: String = "move", extra: String = "") throws -> String {
     func act(_ name: String) -> String { "[/bin/sh, -c, 'exec \"$SERVICE\" \"$END\" \(name)']" }
     return try folder.write(
       "world.yaml",
@@ -14,8 +14,8 @@ extension World {
       ferry: 1
       name: world
       mode: \(mode)
-      source: { node: local, name: a, home: a/home }
-      destination: { node: local, name: b, home: b/home }
+      source: \(place("a"))
+      destination: \(place("b"))
       services:
         - name: ledger
           command: { stop: \(act("stop")), start: \(act("start")), status: \(act("status")), hold: \(act("hold")), release: \(act("release")) }
@@ -32,25 +32,31 @@ extension World {
       """)
   }
 
-  func command(_ arguments: [String], environment: [String: String?] = [:]) -> Command {
+  private func place(_ name: String) -> String {
+    let node = node(name)
+    return "{ node: '\(node.node)', name: \(name)\(node.home == nil ? "" : ", home: \(name)/home") }"
+  }
+
+  package func command(_ arguments: [String], environment: [String: String?] = [:]) -> Command {
     var command = Command([Products.ferry] + arguments, environment: environment, timeout: .seconds(240))
     command.environment["FERRY_STATE"] = folder("state")
     command.environment["FERRY_PLUGINS"] = folder("plugins")
+    command.environment["FERRY_SSH_CONFIG"] = configuration.sshConfig
     command.output = .capture(limit: 1 << 20)
     command.errors = .capture(limit: 1 << 16)
     return command
   }
 
   /// Runs `ferry` and waits for it.
-  @discardableResult func ferry(_ arguments: String..., fault: String? = nil) throws -> Command.Outcome {
+  @discardableResult package func ferry(_ arguments: String..., fault: String? = nil) throws -> Command.Outcome {
     try command(arguments, environment: ["FERRY_FAULT": fault]).run()
   }
 
   /// The one run of this world.
-  func onlyRun() throws -> RunEntry? { try SQLiteJournal(path: folder("state/journal.sqlite")).runs().first }
+  package func onlyRun() throws -> RunEntry? { try SQLiteJournal(path: folder("state/journal.sqlite")).runs().first }
 
   /// Processes that mention this world: agents, hosts and watchdogs that nobody has ended.
-  func processes() -> [Int32] {
+  package func processes() -> [Int32] {
     Files.names(in: "/proc").compactMap { Int32($0) }.filter { pid in
       // Cheap first: most processes of a machine are not ferry's.
       guard let name = try? Files.read("/proc/\(pid)/comm"), name == Array("ferry\n".utf8), ProcessIdentity(pid: pid) != nil else {
