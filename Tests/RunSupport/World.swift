@@ -150,6 +150,7 @@ package final class ExamplePlugin: Sendable {
 /// Values gathered from another thread.
 package final class Collected<Value: Sendable>: Sendable {
   private let values = Lock<[Value]>([])
+  package init() {}
   package func add(_ value: Value) { values.withLock { $0.append(value) } }
   package var all: [Value] { values.withLock { $0 } }
 }

@@ -27,7 +27,7 @@ import Testing
     let plan = try await world.engine.plan(world.manifest())
     #expect(!plan.phases.isEmpty)
     for name in ["a", "b"] { #expect(Files.names(in: world.home(name)) == [], "\(name)") }
-    #expect(world.processes() == [])
+    try waitFor("the agents have ended") { world.processes() == [] }
   }
 
   @Test("a run that fails goes back over ssh as it does here")
