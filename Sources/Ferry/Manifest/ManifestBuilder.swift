@@ -18,6 +18,7 @@ struct ManifestBuilder {
     manifest.state = zip(items, configs).map { item($0.0, $0.1, config: $1.config) }
     manifest.cutover = cutover(typed["cutover"])
     manifest.limits = limits(typed["limits"])
+    manifest.channel = typed["channel"].word() ?? manifest.channel
     manifest.verify = typed["verify"].word() ?? manifest.verify
     manifest.digestAlgorithm = typed["digest"].word() ?? manifest.digestAlgorithm
     manifest.onFailure = typed["on-failure"].word() ?? manifest.onFailure

@@ -28,6 +28,10 @@ public enum ManifestSchema {
     .key("cutover", cutover, "The outage, and what to do if it will not fit.", default: .object(defaults(of: cutover))),
     .key("limits", limits, "What the run may use.", default: .object(defaults(of: limits))),
     .key(
+      "channel", .word(Manifest.Channel.self),
+      "How the nodes are joined: `direct` from host to host, encrypted; `ssh` through the controller's own connections; `auto` the first where one host can reach the other, and else the second.",
+      default: "auto"),
+    .key(
       "verify", .word(Manifest.VerifyMethod.self),
       "`tracked` compares the digests gathered while copying, `sweep` also walks both ends, `full` reads all again.", default: "sweep"),
     .key(
