@@ -41,7 +41,6 @@ import Testing
       #expect(try ends.destination.read(upTo: 10) == [round])
       try ends.destination.send([round, round])
       #expect(try ends.source.read(upTo: 10).first == round)
-      _ = ends.source.number
     }
     ends.movers[0].abort()
     ends.movers[1].abort()
@@ -91,16 +90,6 @@ import Testing
     dialled["source-0"]?.cut()
     mine.close()
     #expect(throws: FerryError.self) { try pump.finish() }
-  }
-
-  @Test("the bandwidth limit counts what goes over the wire")
-  func bandwidth() throws {
-    let began = ContinuousClock.now
-    let ends = try Ends.direct(bandwidth: 4_000_000)
-    let got = try ends.exchange(Bytes.random(2_000_000), [])
-    #expect(got.atDestination.count == 2_000_000)
-    #expect(began.duration(to: .now) > .milliseconds(400))
-    _ = ends.finish()
   }
 
   private func exchangeInSpite(of ends: Ends, _ bytes: [UInt8]) throws -> [UInt8] {

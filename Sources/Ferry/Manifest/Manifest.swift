@@ -179,6 +179,8 @@ public struct LimitsSpec: Sendable, Codable, Hashable {
   public var parallel: Int = 4
   /// A call of a provider that neither reports progress nor returns for this long is ended.
   public var stall: Duration = .seconds(600)
+  /// TCP connections that share the source's bytes of a direct channel.
+  public var streams: Int = 2
   /// Whether channels may compress.
   public var compression: Compression = .auto
 

@@ -102,6 +102,7 @@ struct ManifestBuilder {
     limits.bandwidth = value?["bandwidth"]?.string.flatMap(Quantity.bytes)
     limits.parallel = value?["parallel"]?.int.map { Int($0) } ?? limits.parallel
     limits.stall = (value?["stall"]).duration ?? limits.stall
+    limits.streams = value?["streams"]?.int.map { Int($0) } ?? limits.streams
     limits.compression = (value?["compression"]).word() ?? limits.compression
     return limits
   }

@@ -155,6 +155,7 @@ public enum ManifestSchema {
     .key("bandwidth", .size, "Bytes a second over all channels.", words: "no limit"),
     .key("parallel", .int(1, 256), "Items at once.", default: 4),
     .key("stall", .duration, "A call that makes no progress for this long is ended.", default: "10m"),
+    .key("streams", .int(1, 16), "TCP connections that share the source's bytes of a `direct` channel.", default: 2),
     .key("compression", .word(LimitsSpec.Compression.self), "Whether channels may compress.", default: "auto"),
   ])
 

@@ -13,6 +13,7 @@ final class ChannelMaker: Sendable {
   private let destination: NodeConnection
   private let policy: Manifest.Channel
   private let compression: Bool
+  private let streams: Int
   private let hosts: [Side: String]
   private let newKey: @Sendable () -> ChannelKey
   private let notice: @Sendable (String) -> Void
@@ -30,6 +31,7 @@ final class ChannelMaker: Sendable {
     self.source = source
     self.destination = destination
     policy = manifest.channel
+    streams = manifest.limits.streams
     compression = manifest.limits.compression == .auto
     self.notice = notice
   }
@@ -133,6 +135,7 @@ final class ChannelMaker: Sendable {
       try source.send(.connect, ConnectRequest(terms: terms, address: address))
     case .direct(let listener):
       terms.key = newKey()
+      terms.streams = streams
       terms.compression = compression
       let host = try address(of: listener)
       let address: ChannelAddress = try node(listener).send(.listen, ListenRequest(terms: terms, kind: .direct, host: host)).decode()

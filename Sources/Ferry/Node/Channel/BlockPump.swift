@@ -105,7 +105,7 @@ final class BlockPump: ChannelMover {
 
   /// The plugin's next bytes and their number. The lock is held while the plugin is waited for: the others would wait for the same.
   private func next(into content: UnsafeMutableRawBufferPointer) -> (sequence: UInt64, count: Int) {
-    let room = min(content.count, Int(limit?.chunk ?? .max))
+    let room = min(content.count, limit.map { Int($0.chunk) } ?? .max)
     return reading.withLock { reading in
       guard !reading.ended else { return (reading.next, 0) }
       var got: Int
