@@ -41,12 +41,14 @@ let package = Package(
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .target(name: "CTLS", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
     .target(name: "FerrySystem", dependencies: ["CLinux"], swiftSettings: strict),
     .target(name: "FerryTree", dependencies: ["FerrySystem", "CLinux", "CXXHash", "CCrypto"], swiftSettings: strict),
     .target(name: "FerryPluginKit", dependencies: ["CFerry", "FerrySystem"], swiftSettings: strict),
     .target(
       name: "Ferry",
-      dependencies: ["CFerry", "CLinux", "CYAML", "CCrypto", "FerrySystem", .product(name: "GRDB", package: "GRDB.swift")],
+      dependencies: ["CFerry", "CLinux", "CYAML", "CCrypto", "CTLS", "CZstd", "FerrySystem", .product(name: "GRDB", package: "GRDB.swift")],
       swiftSettings: strict),
     .executableTarget(
       name: "FerryCommand",
@@ -58,6 +60,7 @@ let package = Package(
       name: "RunSupport", dependencies: ["Ferry", "FerrySystem", "HostSupport", "TestSupport"], path: "Tests/RunSupport", swiftSettings: strict),
     tests("TwoHostTests", ["Ferry", "FerrySystem", "HostSupport", "RunSupport", "TestSupport"]),
     tests("ABITests", ["Ferry", "CFerry", "FerrySystem", "TestSupport"]),
+    tests("ChannelTests", ["Ferry", "FerrySystem", "TestSupport"]),
     tests("RunTests", ["Ferry", "FerrySystem", "RunSupport", "TestSupport"]),
     tests("PluginKitTests", ["FerryPluginKit", "TestSupport"]),
     tests("TreeTests", ["FerryTree", "FerrySystem", "TestSupport"]),

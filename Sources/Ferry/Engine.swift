@@ -88,10 +88,17 @@ public final class Engine: Sendable {
 
   /// What a run would do; changes nothing.
   public func plan(_ manifest: Manifest, options: RunOptions = RunOptions()) async throws -> Plan {
-    let preflight = try await check(manifest, options: options)
+    let (preflight, channel) = try await Threads.run {
+      try self.look(manifest) { source, destination in
+        (
+          try Preflight(manifest: manifest, options: options).run(source: source, destination: destination) { try Threads.inOrder($0, $1) },
+          try ChannelMaker(manifest, source: source, destination: destination).describe()
+        )
+      }
+    }
     let earlier = try journal.runs().first { $0.manifest.name == manifest.name && $0.receipt != nil }
     return Plan(
-      manifest: manifest, preflight: preflight, channel: "a unix socket: both nodes are local", phases: manifest.mode.phases,
+      manifest: manifest, preflight: preflight, channel: channel, phases: manifest.mode.phases,
       predictedOutage: earlier?.receipt?.outage.total, predictedFrom: earlier?.id)
   }
 

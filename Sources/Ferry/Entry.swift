@@ -1,7 +1,7 @@
 import FerrySystem
 import Glibc
 
-/// What the `ferry` program does when another part of Ferry starts it: `agent`, `watchdog` and `host` are no commands for people.
+/// What the `ferry` program does when another part of Ferry starts it: `agent`, `link`, `watchdog` and `host` are no commands for people.
 public enum Entry {
   /// Serves if the arguments (without the program's name) ask for one of them; else returns.
   public static func serveIfAsked(_ arguments: [String]) {
@@ -9,7 +9,7 @@ public enum Entry {
     signal(SIGPIPE, SIG_IGN)
     switch role {
     case "host": HostCommand.run(Array(arguments.dropFirst()))
-    case "agent", "watchdog": serve(role, Array(arguments.dropFirst()))
+    case "agent", "link", "watchdog": serve(role, Array(arguments.dropFirst()))
     default: return
     }
   }
@@ -21,7 +21,9 @@ public enum Entry {
     let home = Files.absolute(options["--home"]?.last ?? NodeStore.defaultHome)
     let configuration = Engine.Configuration(stateFolder: "\(home)/node", pluginFolders: options["--plugins"])
     do {
-      if role == "watchdog" {
+      if role == "link" {
+        try LinkProcess.run(home: home, channel: options["--channel"]?.last ?? "")
+      } else if role == "watchdog" {
         let surroundings = NodeSession.Surroundings(
           store: NodeStore(home: home), plugins: try configuration.catalog(), pluginFolders: configuration.pluginFolders,
           executable: configuration.executable, report: { _ in })

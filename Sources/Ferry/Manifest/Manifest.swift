@@ -22,6 +22,8 @@ public struct Manifest: Sendable, Codable, Hashable {
   public var cutover = CutoverSpec()
   /// What the run may use.
   public var limits = LimitsSpec()
+  /// How the nodes are joined.
+  public var channel: Channel = .auto
   /// How equality is proven before the seal.
   public var verify: VerifyMethod = .sweep
   /// How content is digested.
@@ -39,6 +41,8 @@ public struct Manifest: Sendable, Codable, Hashable {
 
   /// `copy` leaves the source, `move` retires it, `follow` goes on with increments.
   public enum Mode: String, Sendable, Codable, CaseIterable { case copy, move, follow }
+  /// From host to host where one can dial the other, through ssh, or the first and else the second.
+  public enum Channel: String, Sendable, Codable, CaseIterable { case auto, direct, ssh }
   /// How much is read again for the proof.
   public enum VerifyMethod: String, Sendable, Codable, CaseIterable { case tracked, sweep, full }
   /// Against faults, or against attackers too.
@@ -175,6 +179,8 @@ public struct LimitsSpec: Sendable, Codable, Hashable {
   public var parallel: Int = 4
   /// A call of a provider that neither reports progress nor returns for this long is ended.
   public var stall: Duration = .seconds(600)
+  /// TCP connections that share the source's bytes of a direct channel.
+  public var streams: Int = 2
   /// Whether channels may compress.
   public var compression: Compression = .auto
 

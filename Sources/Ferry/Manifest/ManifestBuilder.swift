@@ -18,6 +18,7 @@ struct ManifestBuilder {
     manifest.state = zip(items, configs).map { item($0.0, $0.1, config: $1.config) }
     manifest.cutover = cutover(typed["cutover"])
     manifest.limits = limits(typed["limits"])
+    manifest.channel = typed["channel"].word() ?? manifest.channel
     manifest.verify = typed["verify"].word() ?? manifest.verify
     manifest.digestAlgorithm = typed["digest"].word() ?? manifest.digestAlgorithm
     manifest.onFailure = typed["on-failure"].word() ?? manifest.onFailure
@@ -101,6 +102,7 @@ struct ManifestBuilder {
     limits.bandwidth = value?["bandwidth"]?.string.flatMap(Quantity.bytes)
     limits.parallel = value?["parallel"]?.int.map { Int($0) } ?? limits.parallel
     limits.stall = (value?["stall"]).duration ?? limits.stall
+    limits.streams = value?["streams"]?.int.map { Int($0) } ?? limits.streams
     limits.compression = (value?["compression"]).word() ?? limits.compression
     return limits
   }

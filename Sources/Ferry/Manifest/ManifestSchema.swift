@@ -28,6 +28,10 @@ public enum ManifestSchema {
     .key("cutover", cutover, "The outage, and what to do if it will not fit.", default: .object(defaults(of: cutover))),
     .key("limits", limits, "What the run may use.", default: .object(defaults(of: limits))),
     .key(
+      "channel", .word(Manifest.Channel.self),
+      "How the nodes are joined: `direct` from host to host, encrypted; `ssh` through the controller's own connections; `auto` the first where one host can reach the other, and else the second.",
+      default: "auto"),
+    .key(
       "verify", .word(Manifest.VerifyMethod.self),
       "`tracked` compares the digests gathered while copying, `sweep` also walks both ends, `full` reads all again.", default: "sweep"),
     .key(
@@ -151,6 +155,7 @@ public enum ManifestSchema {
     .key("bandwidth", .size, "Bytes a second over all channels.", words: "no limit"),
     .key("parallel", .int(1, 256), "Items at once.", default: 4),
     .key("stall", .duration, "A call that makes no progress for this long is ended.", default: "10m"),
+    .key("streams", .int(1, 16), "TCP connections that share the source's bytes of a `direct` channel.", default: 2),
     .key("compression", .word(LimitsSpec.Compression.self), "Whether channels may compress.", default: "auto"),
   ])
 

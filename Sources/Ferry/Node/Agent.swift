@@ -12,13 +12,7 @@ final class Agent: Sendable {
   private struct OpenSession: Sendable {
     let node: NodeSession
     let request: OpenRequest
-    let limit: BandwidthLimit?
-    let channels = Lock<[String: Channel]>([:])
-    let pumps = Lock<[String: ChannelPump]>([:])
-  }
-  private enum Channel: Sendable {
-    case listening(ChannelListener)
-    case connected(Descriptor)
+    let channels: ChannelDesk
   }
 
   /// An agent for a node's home.
@@ -43,6 +37,7 @@ final class Agent: Sendable {
     connection.serve()
     guard let open = session.withLock({ $0 }) else { return }
     open.node.end()
+    open.channels.abort()
     if open.request.visitor { try? Files.remove(open.node.surroundings.store.home) }
   }
 
@@ -53,17 +48,19 @@ final class Agent: Sendable {
     default: break
     }
     guard let open = session.withLock({ $0 }) else { throw FerryError(.invalid, "'\(method.rawValue)' came before 'open'") }
-    guard !open.request.visitor || [.call, .checkServices, .cancel, .compare].contains(method) else {
+    guard !open.request.visitor || [.call, .checkServices, .listen, .connect, .drop, .cancel, .compare].contains(method) else {
       throw FerryError(.invalid, "'\(method.rawValue)' came from a controller that only looks")
     }
     switch method {
     case .checkServices: return try JSONValue(encoding: open.node.services.check())
     case .call: return try JSONValue(encoding: call(params.decode(), in: open))
-    case .listen: return try listen(params, in: open)
-    case .connect: return try connect(params.decode(), in: open)
+    case .listen: return try JSONValue(encoding: open.channels.listen(params.decode()))
+    case .connect: try open.channels.connect(params.decode())
+    case .drop: open.channels.drop(params["channel"]?.string ?? "")
     case .compare: return try JSONValue(encoding: compare(params.decode(), in: open))
     default: return try act(method, params, open)
     }
+    return [:]
   }
 
   private func act(_ method: AgentMethod, _ params: JSONValue, _ open: OpenSession) throws -> JSONValue {
@@ -71,7 +68,7 @@ final class Agent: Sendable {
     switch method {
     case .cancel:
       node.cancel()
-      for pump in open.pumps.withLock({ Array($0.values) }) { pump.abort() }
+      open.channels.abort()
     case .hooks:
       let request = try params.decode(HooksRequest.self)
       let report = node.surroundings.report
@@ -94,7 +91,7 @@ final class Agent: Sendable {
     case .discard: try node.discard()
     case .release: try node.release()
     case .finish: try node.finish()
-    case .hello, .open, .call, .listen, .connect, .checkServices, .compare: break
+    case .hello, .open, .call, .listen, .connect, .drop, .checkServices, .compare: break
     }
     return [:]
   }
@@ -104,7 +101,7 @@ final class Agent: Sendable {
     gethostname(&name, 255)
     let host = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     return try JSONValue(
-      encoding: HelloReply(protocol: AgentProtocolVersion.current, ferry: ferryVersion, host: host, home: home, process: .current))
+      encoding: HelloReply(protocol: AgentProtocolVersion.current, ferry: ferryVersion, host: host, home: home, process: .current, ssh: .current))
   }
 
   private func open(_ request: OpenRequest) throws -> JSONValue {
@@ -139,8 +136,8 @@ final class Agent: Sendable {
         store: store, plugins: try configuration.catalog(), pluginFolders: configuration.pluginFolders,
         executable: configuration.executable,
         report: report), record: record, epoch: record.epoch, secrets: SecretResolver(sent: sent), stall: request.stall)
-    let limit = request.bandwidth.map { BandwidthLimit(bytesPerSecond: $0) }
-    session.withLock { $0 = OpenSession(node: node, request: request, limit: limit) }
+    let channels = ChannelDesk(home: store.home, side: record.side, bandwidth: record.side == .source ? request.bandwidth : nil)
+    session.withLock { $0 = OpenSession(node: node, request: request, channels: channels) }
     return try JSONValue(encoding: record)
   }
 
@@ -190,44 +187,22 @@ extension Agent {
       return CallReply(result: result, seconds: began.duration(to: .now).inSeconds)
     }
     let (mine, plugins) = try Descriptor.socketPair()
-    let pump = ChannelPump(plugin: mine, link: try link(name, in: open), limit: node.record.side == .source ? open.limit : nil)
-    open.pumps.withLock { $0[name] = pump }
-    defer { open.pumps.withLock { _ = $0.removeValue(forKey: name) } }
-    pump.start()
+    let pump = try open.channels.pump(name, plugin: mine)
+    defer { open.channels.done(name) }
     let result = Result {
       try node.call(request.call, request.item, pass: request.pass, flags: flags, channels: [plugins], arguments: arguments)
     }
     plugins.close()
     // A failed end cannot know how far the other has come: both directions end at once, and the other end fails too.
     if case .failure = result { pump.abort() }
-    let counts = pump.finish()
+    // What broke the channel comes before what a plugin says of it.
+    let counts = try pump.finish()
     return CallReply(result: try result.get(), counts: counts, seconds: began.duration(to: .now).inSeconds)
   }
 
   private func noteOffer(_ result: JSONValue, _ request: CallRequest, _ node: NodeSession) throws {
     let offer = node.record.side == .destination ? result : request.arguments["offer"] ?? [:]
     try node.exclusively { held in try held.update { $0.offers[request.item] = offer } }
-  }
-
-  private func listen(_ params: JSONValue, in open: OpenSession) throws -> JSONValue {
-    guard let name = params["channel"]?.string else { throw FerryError(.invalid, "'listen' names no channel") }
-    let listener = try ChannelListener(below: open.node.surroundings.store.home)
-    open.channels.withLock { $0[name] = .listening(listener) }
-    return try JSONValue(encoding: listener.address)
-  }
-
-  private func connect(_ request: ConnectRequest, in open: OpenSession) throws -> JSONValue {
-    let link = try ChannelLink.connect(request.address)
-    open.channels.withLock { $0[request.channel] = .connected(link) }
-    return [:]
-  }
-
-  private func link(_ name: String, in open: OpenSession) throws -> Descriptor {
-    switch open.channels.withLock({ $0.removeValue(forKey: name) }) {
-    case .listening(let listener): return try listener.accept(timeout: .seconds(60))
-    case .connected(let link): return link
-    case nil: throw FerryError(.invalid, "there is no channel '\(name.prefix(64))'")
-    }
   }
 
   private func compare(_ request: CallRequest, in open: OpenSession) throws -> CompareReply {

@@ -4,7 +4,7 @@ import FerrySystem
 enum AgentMethod: String, Codable, CaseIterable {
   case hello, open
   /// Provider calls that leave the question who serves alone: check, prepare, transfer, receive, digest.
-  case call, listen, connect, cancel
+  case call, listen, connect, drop, cancel
   case checkServices = "check-services"
   case hooks, touch, record
   /// Source.
@@ -24,6 +24,16 @@ struct HelloReply: Codable, Sendable {
   var host: String
   var home: String
   var process: ProcessIdentity
+  /// The addresses of the ssh session that leads to the agent; nil on the controller's own machine.
+  var ssh: SSHSession?
+}
+
+/// The addresses by which two hosts have found each other once already.
+struct SSHSession: Codable, Sendable, Hashable {
+  /// Of the host that called, as the node sees it.
+  var client: String
+  /// Of the node itself.
+  var server: String
 }
 
 struct OpenRequest: Codable, Sendable {
@@ -54,13 +64,22 @@ struct CallRequest: Codable, Sendable {
 
 struct CallReply: Codable, Sendable {
   var result: JSONValue
-  var counts: ChannelPump.Counts?
+  var counts: ChannelCounts?
   /// Seconds that the call took.
   var seconds: Double
 }
 
+/// `listen`: wait for the other end of a channel.
+struct ListenRequest: Codable, Sendable {
+  var terms: ChannelTerms
+  var kind: ChannelKind
+  /// The address to listen on, for `direct`.
+  var host: String?
+}
+
+/// `connect`: go to the end that waits.
 struct ConnectRequest: Codable, Sendable {
-  var channel: String
+  var terms: ChannelTerms
   var address: ChannelAddress
 }
 

@@ -7,6 +7,8 @@ final class NodeConnection: Sendable {
   /// What messages call the node.
   let name: String
   let hello: HelloReply
+  /// On the controller's own machine.
+  let isLocal: Bool
   /// For further streams to the node.
   let transport: any NodeTransport
   private let rpc: RPCConnection
@@ -18,6 +20,7 @@ final class NodeConnection: Sendable {
   ) throws {
     self.side = side
     name = spec.name
+    isLocal = spec.node == "local"
     transport = try spec.transport(configuration)
     do {
       let agent = try transport.start(["agent"] + (spec.home.map { ["--home", $0] } ?? []))

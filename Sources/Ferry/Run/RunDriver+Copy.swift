@@ -70,9 +70,17 @@ extension RunDriver {
   }
 
   private func transfer(_ item: String, pass: Int, final: Bool) throws -> Moved {
+    do { return try move(item, pass: pass, final: final) } catch let error as FerryError {
+      // What somebody on the way has broken goes another way, once.
+      guard error.message.contains(ChannelFailure.words), try channels.fallBack(because: error.message) else { throw error }
+      try throwIfCancelled()
+      return try move(item, pass: pass, final: final)
+    }
+  }
+
+  private func move(_ item: String, pass: Int, final: Bool) throws -> Moved {
     let channel = "\(item)-\(pass)"
-    let address: ChannelAddress = try destination.send(.listen, ["channel": channel]).decode()
-    try source.send(.connect, ConnectRequest(channel: channel, address: address))
+    try channels.make(channel)
     let began = ContinuousClock.now
     let replies = try Threads.map([Side.source, .destination]) { [self] side in
       Result {

@@ -10,6 +10,7 @@ final class RunDriver: Sendable {
   let requests: RunRequests
   let cancellation: Cancellation
   private let nodes = Lock<[Side: NodeConnection]>([:])
+  private let maker = Lock<ChannelMaker?>(nil)
   private let opening = Lock<FaultInjection?>(nil)
   /// What hooks have said so far, merged; later hooks see it.
   let hookContext = Lock<JSONValue>([:])
@@ -43,6 +44,13 @@ final class RunDriver: Sendable {
   }
   var source: NodeConnection { get throws { try node(.source) } }
   var destination: NodeConnection { get throws { try node(.destination) } }
+  /// What joins them.
+  var channels: ChannelMaker {
+    get throws {
+      guard let maker = maker.withLock({ $0 }) else { throw FerryError(.internal, "the nodes are not connected") }
+      return maker
+    }
+  }
 
   /// Raises the epoch and opens both ends under it. What is left of earlier sessions on the nodes ends here.
   func open() throws {
@@ -64,6 +72,9 @@ final class RunDriver: Sendable {
       return node
     }
     nodes.withLock { nodes in for node in opened { nodes[node.side] = node } }
+    let made = try ChannelMaker(
+      manifest, source: source, destination: destination, notice: { [events] text in events.emit(.notice) { $0.text = text } })
+    maker.withLock { $0 = made }
     if opening.withLock({ $0 == nil }) { opening.withLock { $0 = faults() } }
   }
 

@@ -2,24 +2,16 @@ import CLinux
 import FerrySystem
 import Glibc
 
-/// Where one end of a channel waits for the other: an address and a one-time token.
-struct ChannelAddress: Sendable, Codable, Hashable {
-  /// The folder of a unix socket named `link`.
-  var folder: String
-  /// 32 random bytes, hex: whoever cannot show them is not the other end.
-  var token: String
-}
-
 /// Meets the other end on the same machine: a unix socket in a folder that only this user may enter.
 final class ChannelListener: Sendable {
-  let address: ChannelAddress
+  let address: LinkPoint
   private let socket: Descriptor
 
   init(below home: String) throws {
-    let token = Hex.random(32)
-    let folder = "\(home)/links/\(token.prefix(16))"
+    let name = Hex.random(8)
+    let folder = ChannelLink.folder(home: home, name: name)
     try Files.makeFolder(folder)
-    address = ChannelAddress(folder: folder, token: token)
+    address = LinkPoint(name: name, folder: folder, token: Hex.random(32))
     socket = try UnixSocket.listen(folder: folder)
   }
 
@@ -55,8 +47,20 @@ final class ChannelListener: Sendable {
 }
 
 enum ChannelLink {
+  static func folder(home: String, name: String) -> String { "\(home)/links/\(name)" }
+
+  /// Reaches a node's end that listens; the token is still to be shown.
+  static func open(home: String, name: String) throws -> Descriptor {
+    guard !name.isEmpty,
+      name.utf8.allSatisfy({ UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || UInt8(ascii: "a")...UInt8(ascii: "f") ~= $0 })
+    else {
+      throw FerryError(.invalid, "'\(name.prefix(64))' is no channel")
+    }
+    return try UnixSocket.connect(folder: folder(home: home, name: name))
+  }
+
   /// Dials an end that listens.
-  static func connect(_ address: ChannelAddress) throws -> Descriptor {
+  static func connect(_ address: LinkPoint) throws -> Descriptor {
     let socket = try UnixSocket.connect(folder: address.folder)
     try socket.write(Array(address.token.utf8))
     return socket

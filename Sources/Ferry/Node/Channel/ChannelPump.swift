@@ -2,21 +2,34 @@ import CLinux
 import FerrySystem
 import Glibc
 
-/// Moves the bytes between a plugin and the link to the other node, both ways, inside the kernel. Counts them: what left one plugin must have
-/// reached the other. The end of one direction is passed on; it never means success.
-final class ChannelPump: Sendable {
-  /// Bytes that this end's plugin wrote into the link, and that were handed to it.
-  struct Counts: Sendable, Codable, Hashable {
-    var sent: Int64 = 0
-    var received: Int64 = 0
-    /// Bytes that came when the plugin no longer read.
-    var refused: Int64 = 0
-  }
+/// Moves the bytes between a plugin and the other node, both ways, and counts them: what left one plugin must have reached the other. The end
+/// of one direction is passed on; it never means success.
+protocol ChannelMover: Sendable {
+  func start()
+  /// Waits until both directions have ended; the plugin must have let go of its end. Throws what broke the channel.
+  func finish() throws -> ChannelCounts
+  /// Bytes so far, both ways.
+  var moved: Int64 { get }
+  /// Ends both directions at once.
+  func abort()
+}
 
+/// Bytes that this end's plugin wrote into a channel, and that were handed to it.
+struct ChannelCounts: Sendable, Codable, Hashable {
+  var sent: Int64 = 0
+  var received: Int64 = 0
+  /// Bytes that came when the plugin no longer read.
+  var refused: Int64 = 0
+  /// Bytes that left this end after compression, with the headers of blocks.
+  var wire: Int64 = 0
+}
+
+/// Between two agents on one machine: inside the kernel.
+final class ChannelPump: ChannelMover {
   private let plugin: Descriptor
   private let link: Descriptor
   private let limit: BandwidthLimit?
-  private let counts = Lock(Counts())
+  private let counts = Lock(ChannelCounts())
   private let ended = Signal()
 
   init(plugin: Descriptor, link: Descriptor, limit: BandwidthLimit? = nil) {
@@ -27,7 +40,11 @@ final class ChannelPump: Sendable {
 
   func start() {
     Threads.detach {
-      self.move(from: self.plugin, to: self.link, limit: self.limit) { counts, bytes, taken in counts.sent += taken ? bytes : 0 }
+      self.move(from: self.plugin, to: self.link, limit: self.limit) { counts, bytes, taken in
+        guard taken else { return }
+        counts.sent += bytes
+        counts.wire += bytes
+      }
       self.ended.raise()
     }
     Threads.detach {
@@ -38,8 +55,7 @@ final class ChannelPump: Sendable {
     }
   }
 
-  /// Waits until both directions have ended; the plugin must have let go of its end.
-  func finish() -> Counts {
+  func finish() -> ChannelCounts {
     ended.wait()
     ended.wait()
     plugin.close()
@@ -47,18 +63,17 @@ final class ChannelPump: Sendable {
     return counts.withLock { $0 }
   }
 
-  /// Bytes so far, both ways.
   var moved: Int64 { counts.withLock { $0.sent + $0.received } }
 
-  /// Ends both directions at once.
   func abort() {
     for end in [plugin, link] { _ = shutdown(end.number, Int32(SHUT_RDWR)) }
   }
 
   private func move(
-    from: Descriptor, to: Descriptor, limit: BandwidthLimit?, count: (inout Counts, _ bytes: Int64, _ taken: Bool) -> Void
+    from: Descriptor, to: Descriptor, limit: BandwidthLimit?, count: (inout ChannelCounts, _ bytes: Int64, _ taken: Bool) -> Void
   ) {
     defer { _ = shutdown(to.number, Int32(SHUT_WR)) }
+    SignalMask.blockPipe()
     guard let pipe = try? Descriptor.pipe() else { return abort() }
     let chunk: UInt64 = 1 << 20
     _ = clinux_pipe_size(pipe.write.number, Int32(chunk))
@@ -82,7 +97,7 @@ final class ChannelPump: Sendable {
   }
 
   /// Reads on to the end, so that a writer at the other side is not blocked by a reader that has gone.
-  private func swallow(_ from: Descriptor, count: (inout Counts, Int64, Bool) -> Void) {
+  private func swallow(_ from: Descriptor, count: (inout ChannelCounts, Int64, Bool) -> Void) {
     while let bytes = try? from.read(upTo: 1 << 18), !bytes.isEmpty { counts.withLock { count(&$0, Int64(bytes.count), false) } }
   }
 }
