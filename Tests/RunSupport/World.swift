@@ -16,19 +16,26 @@ package final class World: Sendable {
   package let hosts: TestHosts?
   private let nodes: [String: NodeSpec]
 
-  /// A world whose nodes of those names are hosts that are reached by ssh; the others are local.
-  package init(hosts names: [String] = [], ipv6: Bool = false) throws {
+  /// A world whose nodes of those names are hosts that are reached by ssh; the others are local. From an installed tree, which has the plugin
+  /// as well, Ferry is deployed to the hosts; else they have it.
+  package init(hosts names: [String] = [], ipv6: Bool = false, installed: String? = nil) throws {
     folder = try TemporaryFolder()
     let plugins = folder("plugins")
     try Files.makeFolder(plugins)
     try World.example.install(in: plugins)
-    var configuration = Engine.Configuration(executable: Products.ferry, stateFolder: folder("state"), pluginFolders: [plugins])
-    hosts = names.isEmpty ? nil : try TestHosts(names, in: folder, plugins: plugins)
+    var configuration = Engine.Configuration(
+      executable: installed.map { "\($0)/bin/ferry" } ?? Products.ferry, stateFolder: folder("state"),
+      pluginFolders: [installed.map { "\($0)/lib/ferry/plugins" } ?? plugins])
+    hosts = names.isEmpty ? nil : try TestHosts(names, in: folder, ferry: installed == nil ? Products.ferry : nil, plugins: plugins)
     configuration.sshConfig = hosts?.sshConfig
     self.configuration = configuration
     engine = try Engine(configuration)
-    var nodes = ["a": NodeSpec(node: "local", name: "a", home: folder("a/home")), "b": NodeSpec(node: "local", name: "b", home: folder("b/home"))]
-    for host in hosts?.hosts ?? [] { nodes[host.name] = NodeSpec(node: ipv6 ? host.node6 : host.node, name: host.name) }
+    var nodes = [
+      "a": NodeSpec(node: "local", name: "a", home: folder("a/home")), "b": NodeSpec(node: "local", name: "b", home: folder("b/home")),
+    ]
+    for host in hosts?.hosts ?? [] {
+      nodes[host.name] = NodeSpec(node: ipv6 ? host.node6 : host.node, name: host.name, deploy: installed != nil)
+    }
     self.nodes = nodes
     for side in ["a", "b"] { try Files.makeFolder(folder(side)) }
     try folder.write("service", Self.script, mode: 0o755)
@@ -108,7 +115,8 @@ package final class World: Sendable {
   }
 
   /// Runs it and answers the result; events are collected on the way.
-  package func run(_ manifest: Manifest, options: RunOptions = RunOptions(), onEvent: @escaping @Sendable (Event) -> Void = { _ in }) async throws
+  package func run(_ manifest: Manifest, options: RunOptions = RunOptions(), onEvent: @escaping @Sendable (Event) -> Void = { _ in })
+    async throws
     -> RunResult
   {
     try await engine.run(manifest, options: options, onEvent: onEvent)

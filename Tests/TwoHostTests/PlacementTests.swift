@@ -39,4 +39,37 @@ import Testing
     #expect(try world.complaints(serving: "a") == [])
     #expect(try world.record(result.run, .source)?.state == .serving)
   }
+
+  @Test("two hosts that cannot reach each other are joined through the controller's ssh")
+  func relay() async throws {
+    let world = try World(hosts: ["a", "b"])
+    try world.hosts?.cut("a", "b")
+    let result = try await world.run(world.manifest())
+    #expect(result.exit == .done, "\(result.error?.description ?? "")")
+    #expect(try world.complaints(serving: "b") == [])
+  }
+
+  @Test("a run brings ferry along to hosts that have none", .enabled(if: Needs.tree != nil))
+  func deployed() async throws {
+    let world = try World(hosts: ["a", "b"], installed: Needs.tree)
+    let result = try await world.run(world.manifest())
+    #expect(result.exit == .done, "\(result.error?.description ?? "")")
+    #expect(try world.complaints(serving: "b") == [])
+    for host in world.hosts?.hosts ?? [] { #expect(Files.names(in: "\(host.folder)/cache/ferry").count == 1) }
+  }
+
+  @Test("the command on a host moves what is there to another one")
+  func fromTheSource() throws {
+    let world = try World(hosts: ["a", "b"])
+    let host = try #require(try world.hosts?["a"])
+    let manifest = try world.manifestFile().replacing("world.yaml", with: "from-a.yaml")
+    let text = try world.folder.read("world.yaml").replacing(world.node("a").node, with: "local")
+    try world.folder.write("from-a.yaml", text)
+    var command = try host.command(["/usr/local/bin/ferry", "run", manifest, "--json"])
+    command.environment["FERRY_SSH_CONFIG"] = world.configuration.sshConfig
+    let outcome = try command.run()
+    #expect(outcome.succeeded, "\(outcome.reason) \(outcome.output.suffix(400))")
+    #expect(try world.complaints(serving: "b") == [])
+    #expect(Files.names(in: "\(host.folder)/home/.cache/ferry").contains("plugins"), "what the controller keeps is the host's")
+  }
 }

@@ -42,6 +42,23 @@ import Testing
     #expect(try streams[1].stream.read(upTo: 64) == [65, 10])
   }
 
+  @Test("an sshd that allows fewer sessions on a login than usual gets more logins")
+  func fewSessions() throws {
+    let site = try Site(["b"])
+    let host = try site.hosts["b"]
+    try host.program("ferry", "#!/bin/sh\nexec cat\n")
+    try host.configureSSHD("MaxSessions 1")
+    host.stopSSHD()
+    try host.startSSHD()
+    let transport = try SSHTransport(NodeSpec(node: host.node, name: "b"), configuration: site.configuration)
+    defer { transport.close() }
+    for _ in 0..<3 {
+      let stream = try transport.start(["link"]).stream
+      try stream.write([65, 10])
+      #expect(try stream.read(upTo: 64) == [65, 10])
+    }
+  }
+
   @Test("arguments arrive as they are, whatever they hold")
   func quoting() throws {
     let site = try Site(["b"])
@@ -144,5 +161,25 @@ import Testing
       String(decoding: Files.read("\(host.folder)/etc/passwd"), as: UTF8.self).replacing("/home:/bin/sh", with: "/home:/usr/sbin/nologin"))
     let error = site.refusal(host.node)
     #expect(error.class == .unsupported && error.message.contains("login shell") && error.message.contains("not available"), "\(error)")
+  }
+
+  @Test("a session that is over leaves no control socket, no process here and none there")
+  func nothingLeft() throws {
+    let site = try Site(["b"])
+    let host = try site.hosts["b"]
+    let folder: String
+    do {
+      let transport = try SSHTransport(NodeSpec(node: host.node, name: "b"), configuration: site.configuration)
+      folder = transport.folder
+      _ = try transport.start(["agent"])
+      _ = try transport.start(["agent"])
+      #expect(Files.exists("\(folder)/1"))
+      #expect(folder.utf8.count < 80)
+      var status = stat()
+      #expect(stat(folder, &status) == 0 && status.st_mode & 0o777 == 0o700)
+      transport.close()
+    }
+    #expect(!Files.exists(folder))
+    try waitFor("the login has ended") { try site.logins(of: host) == 0 }
   }
 }

@@ -14,7 +14,8 @@ final class SSHTransport: NodeTransport {
   var usesSudo: Bool { spec.become == .sudo }
   private let spec: NodeSpec
   private let configuration: Engine.Configuration
-  private let folder: String
+  /// Of the control sockets.
+  let folder: String
   private let state = Lock(State())
   /// One login at a time: the next stream may share it.
   private let starting = Lock(())
@@ -71,6 +72,8 @@ final class SSHTransport: NodeTransport {
       return Array(state.processes.values)
     }
     for process in processes { process.end(grace: .seconds(10)) }
+    // Those that share a login have it by now. A command that ends does not wait for anybody, and must leave nothing.
+    try? Files.remove(folder)
   }
 
   /// Runs a script on the node; returns once its marker has come, with what stood behind it.
