@@ -22,11 +22,19 @@ final class SSHTransport: NodeTransport {
   private let deploying = Lock(())
   private let known = Lock<InstalledTree?>(nil)
 
+  /// A session's place on a login.
+  private struct Seat: Sendable {
+    var number: Int
+    var socket: Int
+    var isMaster: Bool
+  }
   private struct State {
     /// Sessions that each control socket has now.
     var sessions: [Int: Int] = [:]
-    var next = 0
-    var processes: [ObjectIdentifier: NodeProcess] = [:]
+    /// The seats that are taken, and by whom; nil: by one that is about to start.
+    var seats: [Int: NodeProcess?] = [:]
+    var seat = 0
+    var socket = 0
     var closed = false
   }
 
@@ -69,7 +77,7 @@ final class SSHTransport: NodeTransport {
   func close() {
     let processes = state.withLock { state in
       state.closed = true
-      return Array(state.processes.values)
+      return state.seats.values.compactMap { $0 }
     }
     for process in processes { process.end(grace: .seconds(10)) }
     // Those that share a login have it by now. A command that ends does not wait for anybody, and must leave nothing.
@@ -78,33 +86,38 @@ final class SSHTransport: NodeTransport {
 
   /// Runs a script on the node; returns once its marker has come, with what stood behind it.
   func run(_ script: RemoteScript) throws -> (process: NodeProcess, word: String) {
-    try starting.withLock { _ in
-      let (socket, isMaster) = try seat()
-      let process: NodeProcess
-      do {
-        process = try NodeProcess.spawn(
-          command(socket: "\(folder)/\(socket)", isMaster: isMaster), environment: [FaultInjection.variable: nil],
-          quiet: configuration.quiet,
-          onEnd: { [weak self] in self?.leave(socket) })
-      } catch {
-        leave(socket)
-        throw error
-      }
-      state.withLock { $0.processes[ObjectIdentifier(process)] = process }
-      do {
-        // A stranger's shell may be gone already: what it has said tells more than a broken pipe.
-        try? process.stream.write(script.line)
-        return (process, try word(after: script.marker, from: process, within: Self.patience))
-      } catch {
-        process.end(grace: .zero)
-        throw error
-      }
+    // Those that come while a login is under way wait for it, and then share it side by side.
+    let (seat, started) = try starting.withLock { _ in
+      let seat = try takeSeat()
+      return (seat, seat.isMaster ? try begin(script, seat) : nil)
+    }
+    return try started ?? begin(script, seat)
+  }
+
+  private func begin(_ script: RemoteScript, _ seat: Seat) throws -> (process: NodeProcess, word: String) {
+    let process: NodeProcess
+    do {
+      process = try NodeProcess.spawn(
+        command(seat), environment: [FaultInjection.variable: nil], quiet: configuration.quiet, onEnd: { [weak self] in self?.leave(seat) })
+    } catch {
+      leave(seat)
+      throw error
+    }
+    state.withLock { if $0.seats[seat.number] != nil { $0.seats[seat.number] = process } }
+    do {
+      // A stranger's shell may be gone already: what it has said tells more than a broken pipe.
+      try? process.stream.write(script.line)
+      return (process, try word(after: script.marker, from: process, within: Self.patience))
+    } catch {
+      process.end(grace: .zero)
+      throw error
     }
   }
 
-  private func command(socket: String, isMaster: Bool) -> [String] {
+  private func command(_ seat: Seat) -> [String] {
     [
-      "ssh", "-F", "\(folder)/config", "-T", "-a", "-x", "-S", socket, "-o", "ControlMaster=\(isMaster ? "yes" : "no")",
+      "ssh", "-F", "\(folder)/config", "-T", "-a", "-x", "-S", "\(folder)/\(seat.socket)", "-o",
+      "ControlMaster=\(seat.isMaster ? "yes" : "no")",
       "-o", "ControlPersist=no", "-o", "BatchMode=yes", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none",
       "-o", "PermitLocalCommand=no", "-o", "LogLevel=ERROR",
     ] + address.arguments + [RemoteScript.loader]
@@ -118,20 +131,25 @@ final class SSHTransport: NodeTransport {
 
   // MARK: Masters
 
-  private func seat() throws -> (socket: Int, isMaster: Bool) {
+  private func takeSeat() throws -> Seat {
     try state.withLock { state in
       guard !state.closed else { throw FerryError(.cancelled, "the connection to \(name) is closed") }
-      if let free = state.sessions.filter({ $0.value > 0 && $0.value < Self.sessionsOfMaster }).keys.min() {
-        state.sessions[free, default: 0] += 1
-        return (free, false)
-      }
-      state.next += 1
-      state.sessions[state.next] = 1
-      return (state.next, true)
+      state.seat += 1
+      let free = state.sessions.filter { $0.value > 0 && $0.value < Self.sessionsOfMaster }.keys.min()
+      if free == nil { state.socket += 1 }
+      let seat = Seat(number: state.seat, socket: free ?? state.socket, isMaster: free == nil)
+      state.sessions[seat.socket, default: 0] += 1
+      state.seats[seat.number] = .some(nil)
+      return seat
     }
   }
 
-  private func leave(_ socket: Int) { state.withLock { $0.sessions[socket, default: 1] -= 1 } }
+  private func leave(_ seat: Seat) {
+    state.withLock { state in
+      state.sessions[seat.socket, default: 1] -= 1
+      state.seats.removeValue(forKey: seat.number)
+    }
+  }
 
   /// For this user alone, and short: a socket's address holds 107 bytes, and ssh adds 17 to it for a moment.
   private static func makeControlFolder() throws -> String {
