@@ -203,15 +203,20 @@ extension StepEntry {
   var succeeded: Bool { if case .done = outcome { true } else { false } }
 }
 
+extension FerryError {
+  /// `code` of the error that tells of two ends that should be equal and are not.
+  static let notEqual = "not-equal"
+  /// `code` of the error that tells of a target that belongs to another run.
+  static let targetLocked = "target-locked"
+}
+
 /// Two ends that should be equal and are not.
 enum VerificationFailure {
-  static let words = "the ends are not equal"
-
   static func error(item: String, source: JSONValue, destination: JSONValue) -> FerryError {
     func describe(_ value: JSONValue) -> String { "\(value["root"]?.string ?? "no root") over \(value["entries"]?.int ?? 0) entries" }
     return FerryError(
-      .peer, "\(words): '\(item)' is \(describe(source)) at the source and \(describe(destination)) at the destination",
-      hint: "the source goes on serving; `ferry logs` shows what the provider said")
+      .peer, "the ends are not equal: '\(item)' is \(describe(source)) at the source and \(describe(destination)) at the destination",
+      hint: "the source goes on serving; `ferry logs` shows what the provider said", code: FerryError.notEqual)
   }
 }
 

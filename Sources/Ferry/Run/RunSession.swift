@@ -110,12 +110,12 @@ struct RunSession: Sendable {
 
   private func code(for failure: FerryError?, in phase: Phase) -> ExitCode {
     guard let failure else { return .done }
-    if failure.message.hasPrefix(VerificationFailure.words) { return .mismatch }
+    if failure.code == FerryError.notEqual { return .mismatch }
+    if failure.code == FerryError.targetLocked { return .locked }
     return switch failure.class {
     case .cancelled: .interrupted
     case .precondition: phase == .check ? .checkFailed : .failed
     case .auth: .auth
-    case .conflict: failure.message.contains("belongs to run") ? .locked : .failed
     default: .failed
     }
   }
