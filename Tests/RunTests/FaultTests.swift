@@ -18,7 +18,9 @@ import TestSupport
     if failing { try fail(world) }
     let list = world.folder("points")
     let outcome = try world.ferry("run", world.manifestFile(mode), fault: "list:\(list)")
-    guard outcome.code == (failing ? 1 : 0) else { throw FerryError(.internal, "the undisturbed run failed: \(outcome.output) \(outcome.errors)") }
+    guard outcome.code == (failing ? 1 : 0) else {
+      throw FerryError(.internal, "the undisturbed run failed: \(outcome.output) \(outcome.errors)")
+    }
     return try world.folder.read("points").split(separator: "\n").map(String.init)
   }
 
@@ -66,7 +68,9 @@ import TestSupport
   }
 
   /// One run with one death, and the way out of it; answers what is wrong afterwards.
-  private func strike(_ victim: Victim, _ mode: String, point: Int, _ way: Way, _ failing: Bool) throws -> (wrong: [String], endedByItself: Bool) {
+  private func strike(_ victim: Victim, _ mode: String, point: Int, _ way: Way, _ failing: Bool) throws -> (
+    wrong: [String], endedByItself: Bool
+  ) {
     let world = try World()
     if failing { try Self.fail(world) }
     var manifest = try world.manifestFile(mode)
