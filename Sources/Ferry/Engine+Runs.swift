@@ -76,7 +76,12 @@ extension Engine {
         .precondition, "run \(entry.id) is \(entry.status.rawValue)",
         hint: "end it first: `ferry resume \(entry.id)` or `ferry rollback \(entry.id)`")
     case .cleaned: return
-    case .kept: _ = try await rollback(entry.id)
+    case .kept:
+      let undone = try await rollback(entry.id)
+      guard undone.status == .undone else {
+        throw undone.error
+          ?? FerryError(.precondition, "what run \(entry.id) kept could not be removed", hint: undone.remaining.joined(separator: "; "))
+      }
     case .done, .undone: break
     }
     try await Threads.run {

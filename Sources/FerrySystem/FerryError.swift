@@ -43,11 +43,15 @@ public struct FerryError: Error, Sendable, Codable, Hashable, CustomStringConver
   /// The state now and the next step, or empty.
   public var hint: String
 
+  /// A stable name for programs, where one must tell this error from others of its class: `not-equal`, `target-locked`.
+  public var code: String?
+
   /// Makes an error.
-  public init(_ class: ErrorClass, _ message: String, hint: String = "") {
+  public init(_ class: ErrorClass, _ message: String, hint: String = "", code: String? = nil) {
     self.class = `class`
     self.message = message
     self.hint = hint
+    self.code = code
   }
 
   /// A system call that failed: `what` it did and on what, with the system's own words.
@@ -66,7 +70,7 @@ public struct FerryError: Error, Sendable, Codable, Hashable, CustomStringConver
   public var description: String { hint.isEmpty ? message : "\(message) (\(hint))" }
 
   /// This error with words in front that say where it happened.
-  public func inside(_ place: String) -> FerryError { FerryError(`class`, "\(place): \(message)", hint: hint) }
+  public func inside(_ place: String) -> FerryError { FerryError(`class`, "\(place): \(message)", hint: hint, code: code) }
 
   /// Any error as a `FerryError`.
   public static func wrap(_ error: any Error) -> FerryError {

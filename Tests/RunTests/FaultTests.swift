@@ -14,34 +14,27 @@ import TestSupport
   }
 
   /// The names of the points of a run that nothing disturbs.
-  static func points(_ mode: String) throws -> [String] {
+  static func points(_ mode: String, failing: Bool = false) throws -> [String] {
     let world = try World()
+    if failing { try fail(world) }
     let list = world.folder("points")
     let outcome = try world.ferry("run", world.manifestFile(mode), fault: "list:\(list)")
-    guard outcome.code == 0 else { throw FerryError(.internal, "the undisturbed run failed: \(outcome.output) \(outcome.errors)") }
+    guard outcome.code == (failing ? 1 : 0) else {
+      throw FerryError(.internal, "the undisturbed run failed: \(outcome.output) \(outcome.errors)")
+    }
     return try world.folder.read("points").split(separator: "\n").map(String.init)
   }
 
-  @Test("a resume, or the run itself, ends with one end serving all that was accepted", arguments: Victim.allCases)
-  func resume(victim: Victim) async throws {
-    try await strikeEverywhere(victim) { world in try Self.resumeUntilOver(world) }
-  }
-
-  @Test("a rollback brings the source back, or is refused because the destination has taken over", arguments: Victim.allCases)
-  func rollback(victim: Victim) async throws {
-    try await strikeEverywhere(victim) { world in
-      guard let run = try world.onlyRun(), [.running, .incomplete].contains(run.status) else { return }
-      let back = try world.ferry("rollback", run.id)
-      if back.code == 0 { return }
-      // Refused: then the way forward must be open.
-      try Self.resumeUntilOver(world)
-    }
-  }
+  @Test("the run, a resume or a rollback ends with one end serving all that was accepted", arguments: Victim.allCases)
+  func move(victim: Victim) async throws { try await strikeEverywhere(victim, mode: "move") }
 
   @Test("a copy that loses its controller leaves the source serving")
-  func copy() async throws {
-    try await strikeEverywhere(.controller, mode: "copy") { world in try Self.resumeUntilOver(world) }
-  }
+  func copy() async throws { try await strikeEverywhere(.controller, mode: "copy") }
+
+  @Test("a compensation that loses its controller is finished by the next session")
+  func compensation() async throws { try await strikeEverywhere(.controller, mode: "move", failing: true) }
+
+  private enum Way: String { case resume, rollback }
 
   private static func resumeUntilOver(_ world: World) throws {
     for _ in 0..<3 {
@@ -50,26 +43,54 @@ import TestSupport
     }
   }
 
-  private func strikeEverywhere(_ victim: Victim, mode: String = "move", after: @escaping @Sendable (World) throws -> Void) async throws {
+  private static func rollBack(_ world: World) throws {
+    guard let run = try world.onlyRun() else { return }
+    // Refused once the destination has taken over: then the way forward must be open.
+    if try world.ferry("rollback", run.id).code != 0 { try resumeUntilOver(world) }
+  }
+
+  /// Has the destination fail in the outage, so that each run goes back.
+  private static func fail(_ world: World) throws {
+    try Misbehaviour.install(in: world)
+    try world.folder.write("misbehave", "destination receive-final error")
+  }
+
+  private func strikeEverywhere(_ victim: Victim, mode: String, failing: Bool = false) async throws {
     let complaints = try await Threads.run {
-      let points = try Self.points(mode)
+      let points = try Self.points(mode, failing: failing)
       return try Threads.map(Array(points.enumerated()), limit: 3) { index, name in
-        try self.strike(victim, mode, point: index + 1, after: after).map { "\(victim.rawValue) at \(name): \($0)" }
+        let resumed = try self.strike(victim, mode, point: index + 1, .resume, failing)
+        // A run that came to its end by itself would only do the same again.
+        let undone = resumed.endedByItself ? [] : try self.strike(victim, mode, point: index + 1, .rollback, failing).wrong
+        return (resumed.wrong + undone).map { "\(victim.rawValue) at \(name): \($0)" }
       }.flatMap { $0 }
     }
     #expect(complaints == [])
   }
 
-  /// One run with one death; answers what is wrong afterwards.
-  private func strike(_ victim: Victim, _ mode: String, point: Int, after: (World) throws -> Void) throws -> [String] {
+  /// One run with one death, and the way out of it; answers what is wrong afterwards.
+  private func strike(_ victim: Victim, _ mode: String, point: Int, _ way: Way, _ failing: Bool) throws -> (
+    wrong: [String], endedByItself: Bool
+  ) {
     let world = try World()
+    if failing { try Self.fail(world) }
     var manifest = try world.manifestFile(mode)
     if mode == "copy" {
       manifest = try world.folder.write("world.yaml", try world.folder.read("world.yaml").replacing("END: b }", with: "END: b }, name: ''"))
     }
     let first = try world.ferry("run", manifest, fault: "\(victim.rawValue)@\(point)")
-    if victim == .controller, first.code != 128 + SIGKILL { return ["the controller lived: \(first.code) \(first.errors)"] }
-    try after(world)
+    if victim == .controller, first.code != 128 + SIGKILL { return (["the controller lived: \(first.code) \(first.errors)"], true) }
+    let endedByItself = try world.onlyRun().map { ![.running, .incomplete].contains($0.status) } ?? true
+    if !endedByItself {
+      switch way {
+      case .resume: try Self.resumeUntilOver(world)
+      case .rollback: try Self.rollBack(world)
+      }
+    }
+    return (try wrong(world, mode).map { "\(way.rawValue): \($0)" }, endedByItself)
+  }
+
+  private func wrong(_ world: World, _ mode: String) throws -> [String] {
     guard let run = try world.onlyRun() else { return world.serves("a") ? [] : ["no run, and the source does not serve"] }
     var wrong: [String] = []
     switch run.status {

@@ -168,7 +168,10 @@ extension Agent {
     case .check, .digest: break
     case .prepare, .transfer, .receive:
       guard !open.request.visitor else { throw FerryError(.invalid, "'\(request.call.rawValue)' came from a controller that only looks") }
-      try node.exclusively { _ in }
+      // A destination that has renounced an earlier attempt is asked again: the source serves, so it may receive anew.
+      try node.exclusively { held in
+        if request.call == .prepare, held.record.state == .renounced { try held.update { $0.state = .inactive } }
+      }
       if request.call == .prepare {
         try node.surroundings.store.lock(item.target(node.record.side), run: node.record.run, side: node.record.side)
       }

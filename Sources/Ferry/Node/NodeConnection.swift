@@ -12,7 +12,7 @@ final class NodeConnection: Sendable {
   /// For further streams to the node.
   let transport: any NodeTransport
   private let rpc: RPCConnection
-  private let opened = Lock<NodeRecord?>(nil)
+  private let over = Signal()
 
   /// Starts an agent on a node.
   init(
@@ -61,7 +61,7 @@ final class NodeConnection: Sendable {
   /// Opens the session; answers the record as the node holds it.
   func open(_ request: OpenRequest) throws -> NodeRecord {
     let record: NodeRecord = try send(.open, request).decode()
-    opened.withLock { $0 = record }
+    watch()
     return record
   }
 
@@ -83,8 +83,19 @@ final class NodeConnection: Sendable {
   /// A provider's call.
   func call(_ request: CallRequest) throws -> CallReply { try send(.call, request).decode() }
 
+  /// A long call is no silence: an agent that hangs, or a line that is dead, answers nothing at all. Then every call that waits fails.
+  private func watch() {
+    let (rpc, over) = (rpc, over)
+    Threads.detach {
+      while !over.wait(atMost: .seconds(15)) {
+        do { _ = try rpc.call(AgentMethod.hello.rawValue, timeout: .seconds(60)) } catch { return rpc.close() }
+      }
+    }
+  }
+
   /// Ends the agent, and so all its hosts.
   func close() {
+    over.raise()
     rpc.close()
     transport.close()
   }

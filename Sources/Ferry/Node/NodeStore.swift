@@ -39,7 +39,13 @@ public struct NodeStore: Sendable {
 
   /// All records of this node.
   public func records() throws -> [NodeRecord] {
-    try Files.names(in: "\(home)/runs").flatMap { run in try Side.allCases.compactMap { try record(run, $0) } }
+    try Files.names(in: "\(home)/runs").flatMap { run in
+      try Side.allCases.compactMap { side in
+        guard var record = try record(run, side) else { return nil }
+        if record.state == .quiesced { record.deadline = wallClock() + Watchdog.remaining(folder: folder(run, side)) }
+        return record
+      }
+    }
   }
 
   /// Runs one act alone: no other process of any session changes this record meanwhile. `epoch` nil: a person acts.

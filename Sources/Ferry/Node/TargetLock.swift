@@ -29,7 +29,8 @@ extension NodeStore {
         ? "at work since \(Timestamp.text(held.since)), process \(held.owner.pid)" : "whose process \(held.owner.pid) is gone"
       throw FerryError(
         .conflict, "\(target) belongs to run \(held.run), \(owner); nothing was changed",
-        hint: "`ferry resume \(held.run)` or `ferry rollback \(held.run)` ends that run; `ferry unlock \(held.run)` gives up its locks")
+        hint: "`ferry resume \(held.run)` or `ferry rollback \(held.run)` ends that run; `ferry unlock \(held.run)` gives up its locks",
+        code: FerryError.targetLocked)
     }
     try Files.replace(path, with: JSONValue.encode(TargetLock(run: run, side: side, target: target, owner: .current, since: wallClock())))
   }

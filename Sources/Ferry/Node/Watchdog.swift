@@ -52,12 +52,18 @@ enum Watchdog {
       guard let latest = try store.record(run, .source), latest.state == .quiesced, !isInTime(folder: folder) else { continue }
       let session = NodeSession(surroundings, record: latest, epoch: nil)
       defer { session.end() }
-      try session.thaw(note: "brought back by the watchdog at \(Timestamp.text(wallClock())): the controller gave no word in time")
-      return
+      do {
+        try session.thaw(note: "brought back by the watchdog at \(Timestamp.text(wallClock())): the controller gave no word in time")
+        return
+      } catch {
+        // A service that does not start now may start later; nobody else is there to try.
+        usleep(5_000_000)
+      }
     }
   }
 
-  private static func remaining(folder: String) -> Double {
+  /// Seconds until the deadline; 0 or less once it has passed.
+  static func remaining(folder: String) -> Double {
     guard let bytes = try? Files.read("\(folder)/deadline"), let deadline = try? JSONValue.decode(Deadline.self, from: bytes),
       deadline.boot == ProcessIdentity.currentBoot
     else { return 0 }

@@ -30,9 +30,6 @@ extension RunDriver {
 
     let destinationState = try destination.record().state
     let sourceState = try source.record().state
-    guard sourceState != .retired else {
-      throw FerryError(.conflict, "the source's copy is gone: run \(id) cannot go back", hint: "`ferry resume \(id)` goes forward")
-    }
     var inactive = true
     if ![.inactive, .renounced].contains(destinationState) {
       inactive = attempt("take the destination out of service", Step(.activate, act: "deactivate", side: .destination)) {

@@ -157,28 +157,29 @@ extension RunDriver {
   private func verify() throws -> [String: String] {
     let method = manifest.verify
     let offers = try destination.record().offers
-    @Sendable func digests(_ side: Side) throws -> [JSONValue] {
-      try column(manifest.state.map { Step(.verify, side: side, item: $0.name) }) { [self] step in
+    func digests(_ sides: [Side]) throws -> [JSONValue] {
+      let steps = sides.flatMap { side in manifest.state.map { Step(.verify, side: side, item: $0.name) } }
+      return try column(steps) { [self] step in
         let item = step.item ?? ""
+        let side = step.side ?? .source
         let arguments = digestArguments(offer: offers[item] ?? [:], target: side == .destination ? "staged" : nil)
         return try node(side).call(
           CallRequest(item: item, call: .digest, full: method == .full, arguments: arguments, keepListing: side == .destination)
         ).result
       }
     }
-    let atSource: [JSONValue]
-    let atDestination: [JSONValue]
-    if manifest.mode == .copy {
-      atSource = try digests(.source)
-      try step(Step(.verify, act: "thaw", side: .source)) { try source.send(.thaw) }
-      atDestination = try digests(.destination)
+    var found: [JSONValue]
+    if manifest.mode == .copy && !manifest.services.isEmpty {
+      found = try digests([.source])
+      try thawCopied()
+      found += try digests([.destination])
     } else {
-      let both = try Threads.map(Side.allCases) { try digests($0) }
-      (atSource, atDestination) = (both[0], both[1])
+      found = try digests(Side.allCases)
+      if manifest.mode == .copy { try thawCopied() }
     }
     var roots: [String: String] = [:]
     for (index, item) in manifest.state.enumerated() {
-      let (left, right) = (atSource[index], atDestination[index])
+      let (left, right) = (found[index], found[index + manifest.state.count])
       guard let root = left["root"]?.string, root == right["root"]?.string else {
         throw VerificationFailure.error(item: item.name, source: left, destination: right)
       }
@@ -192,6 +193,8 @@ extension RunDriver {
     return roots
   }
 
+  private func thawCopied() throws { try step(Step(.verify, act: "thaw", side: .source)) { try source.send(.thaw) } }
+
   func digestArguments(offer: JSONValue, target: String?) -> JSONValue {
     var arguments: JSONValue = ["algorithm": .string(manifest.digestAlgorithm.rawValue), "offer": offer]
     if let target { arguments["target"] = .string(target) }
@@ -203,15 +206,20 @@ extension StepEntry {
   var succeeded: Bool { if case .done = outcome { true } else { false } }
 }
 
+extension FerryError {
+  /// `code` of the error that tells of two ends that should be equal and are not.
+  static let notEqual = "not-equal"
+  /// `code` of the error that tells of a target that belongs to another run.
+  static let targetLocked = "target-locked"
+}
+
 /// Two ends that should be equal and are not.
 enum VerificationFailure {
-  static let words = "the ends are not equal"
-
   static func error(item: String, source: JSONValue, destination: JSONValue) -> FerryError {
     func describe(_ value: JSONValue) -> String { "\(value["root"]?.string ?? "no root") over \(value["entries"]?.int ?? 0) entries" }
     return FerryError(
-      .peer, "\(words): '\(item)' is \(describe(source)) at the source and \(describe(destination)) at the destination",
-      hint: "the source goes on serving; `ferry logs` shows what the provider said")
+      .peer, "the ends are not equal: '\(item)' is \(describe(source)) at the source and \(describe(destination)) at the destination",
+      hint: "the source goes on serving; `ferry logs` shows what the provider said", code: FerryError.notEqual)
   }
 }
 

@@ -18,7 +18,7 @@ final class RunDriver: Sendable {
   /// The latest pass that this session knows of.
   let lastPass = Lock<Int?>(nil)
   /// The phase that the session is in.
-  let current = Lock<Phase>(.check)
+  let current = Lock<Phase?>(nil)
 
   var manifest: Manifest { entry.manifest }
   var id: String { entry.id }

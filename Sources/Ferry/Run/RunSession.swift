@@ -71,7 +71,7 @@ struct RunSession: Sendable {
       let failure = FerryError.wrap(error)
       if try journal.steps(driver.id).isEmpty {
         driver.events.emit(.error) { $0.text = failure.description }
-        return RunResult(run: driver.id, status: .undone, exit: code(for: failure, in: .check), error: failure)
+        return RunResult(run: driver.id, status: .undone, exit: code(for: failure, in: nil), error: failure)
       }
       return try goBack(driver, RunDriver.Permission(keep: driver.manifest.onFailure == .keep), because: failure)
     }
@@ -84,15 +84,14 @@ struct RunSession: Sendable {
     do {
       try driver.open()
       if failure != nil, try driver.destination.record().state == .active { return resumable(driver, failure) }
+      if try driver.source.record().state == .retired { return resumable(driver, failure ?? Self.tooLate(driver.id)) }
       remaining = try driver.back(permission)
       // What a destination that was being started may have accepted is kept: the way out is forward, or a person's word.
-      if failure != nil, try [.starting, .active].contains(driver.destination.record().state) {
-        return resumable(driver, failure, remaining)
+      if try [.starting, .active].contains(driver.destination.record().state) {
+        return resumable(driver, failure ?? Self.tooLate(driver.id), remaining)
       }
     } catch {
-      let second = FerryError.wrap(error)
-      if failure == nil && second.class == .conflict { throw second }
-      remaining = [second.description]
+      remaining = [FerryError.wrap(error).description]
     }
     if remaining.isEmpty {
       return RunResult(run: driver.id, status: permission.keep ? .kept : .undone, exit: code(for: failure, in: phase), error: failure)
@@ -103,19 +102,27 @@ struct RunSession: Sendable {
       remaining: remaining)
   }
 
+  private static func tooLate(_ run: String) -> FerryError {
+    FerryError(
+      .conflict, "run \(run) cannot go back: its destination has taken over, and what it has accepted would be lost",
+      hint:
+        "`ferry resume \(run)` goes forward; `ferry rollback \(run) --discard-destination-writes` goes back while the source's copy is there"
+    )
+  }
+
   private func resumable(_ driver: RunDriver, _ failure: FerryError?, _ remaining: [String] = []) -> RunResult {
     let forward = "the destination has taken over: `ferry resume \(driver.id)` finishes the run"
     return RunResult(run: driver.id, status: .running, exit: .resumable, error: failure, remaining: remaining + [forward])
   }
 
-  private func code(for failure: FerryError?, in phase: Phase) -> ExitCode {
+  private func code(for failure: FerryError?, in phase: Phase?) -> ExitCode {
     guard let failure else { return .done }
-    if failure.message.hasPrefix(VerificationFailure.words) { return .mismatch }
+    if failure.code == FerryError.notEqual { return .mismatch }
+    if failure.code == FerryError.targetLocked { return .locked }
     return switch failure.class {
     case .cancelled: .interrupted
     case .precondition: phase == .check ? .checkFailed : .failed
     case .auth: .auth
-    case .conflict: failure.message.contains("belongs to run") ? .locked : .failed
     default: .failed
     }
   }
@@ -129,7 +136,10 @@ private final class CancellationWatcher: Sendable {
     let over = over
     Threads.detach {
       while !over.withLock({ $0 }) {
-        if driver.cancellation.isCancelled || driver.requests.isPosted(.cancel) { return driver.interrupt() }
+        if driver.cancellation.isCancelled || driver.requests.isPosted(.cancel) {
+          // Under the lock: `end` returns only when no interruption can reach the agents of a later session.
+          return over.withLock { if !$0 { driver.interrupt() } }
+        }
         usleep(100_000)
       }
     }
