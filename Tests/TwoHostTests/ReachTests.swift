@@ -108,9 +108,10 @@ import Testing
     host.stopSSHD()
     let silent = site.refusal(host.node)
     #expect(silent.class == .retry && silent.message.contains("no sshd answers"), "\(silent)")
-    try site.folder.write(
-      "ssh_config",
-      "Host *\n  StrictHostKeyChecking yes\n  ProxyCommand echo 'ssh: connect to host b port 22: No route to host' >&2; exit 1\n")
+    // ssh says so about a jump host, too.
+    let proxy = try site.folder.write(
+      "proxy", "#!/bin/sh\necho 'ssh: connect to host b port 22: No route to host' >&2\nexit 1\n", mode: 0o755)
+    try site.folder.write("ssh_config", "Host *\n  ProxyCommand \(proxy)\n")
     let gone = site.refusal(host.node)
     #expect(gone.class == .retry && gone.message.contains("cannot be reached"), "\(gone)")
     try site.folder.write("ssh_config", "")

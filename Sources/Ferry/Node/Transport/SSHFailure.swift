@@ -71,6 +71,11 @@ struct SSHFailure {
       return FerryError(
         .retry, "\(name) cannot be reached: \(said)", hint: "check the address, the network between and its firewalls; nothing was changed")
     }
+    if has("kex_exchange_identification", "Connection closed by", "Connection reset by") {
+      return FerryError(
+        .retry, "\(name) closed the connection before the login: \(said)",
+        hint: "see sshd's log there: too many logins at once (MaxStartups), or this address is blocked; nothing was changed")
+    }
     return FerryError(.peer, "ssh to \(name) failed: \(said)", hint: "`\(command) true` must work without a question; nothing was changed")
   }
 

@@ -103,8 +103,12 @@ final class SSHTransport: NodeTransport {
       leave(seat)
       throw error
     }
-    state.withLock { if $0.seats[seat.number] != nil { $0.seats[seat.number] = process } }
+    let isClosed = state.withLock { state in
+      if state.seats[seat.number] != nil { state.seats[seat.number] = process }
+      return state.closed
+    }
     do {
+      if isClosed { throw FerryError(.cancelled, "the connection to \(name) is closed") }
       // A stranger's shell may be gone already: what it has said tells more than a broken pipe.
       try? process.stream.write(script.line)
       return (process, try word(after: script.marker, from: process, within: Self.patience))
