@@ -48,7 +48,9 @@ let package = Package(
     .target(name: "FerryPluginKit", dependencies: ["CFerry", "FerrySystem"], swiftSettings: strict),
     .target(
       name: "Ferry",
-      dependencies: ["CFerry", "CLinux", "CYAML", "CCrypto", "CTLS", "CZstd", "FerrySystem", .product(name: "GRDB", package: "GRDB.swift")],
+      dependencies: [
+        "CFerry", "CLinux", "CYAML", "CCrypto", "CTLS", "CZstd", "FerrySystem", .product(name: "GRDB", package: "GRDB.swift"),
+      ],
       swiftSettings: strict),
     .executableTarget(
       name: "FerryCommand",
@@ -57,7 +59,8 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["FerrySystem"], path: "Tests/TestSupport", swiftSettings: strict),
     .target(name: "HostSupport", dependencies: ["FerrySystem", "TestSupport"], path: "Tests/HostSupport", swiftSettings: strict),
     .target(
-      name: "RunSupport", dependencies: ["Ferry", "FerrySystem", "HostSupport", "TestSupport"], path: "Tests/RunSupport", swiftSettings: strict),
+      name: "RunSupport", dependencies: ["Ferry", "FerrySystem", "HostSupport", "TestSupport"], path: "Tests/RunSupport",
+      swiftSettings: strict),
     tests("TwoHostTests", ["Ferry", "FerrySystem", "HostSupport", "RunSupport", "TestSupport"]),
     tests("ABITests", ["Ferry", "CFerry", "FerrySystem", "TestSupport"]),
     tests("ChannelTests", ["Ferry", "FerrySystem", "TestSupport"]),

@@ -45,7 +45,8 @@ public final class Engine: Sendable {
 
     /// The plugins of this configuration.
     public func catalog() throws -> PluginCatalog {
-      PluginCatalog(folders: pluginFolders, lock: try PluginLock.read(lockPath), executable: executable, cache: Self.cache.map { "\($0)/plugins" })
+      PluginCatalog(
+        folders: pluginFolders, lock: try PluginLock.read(lockPath), executable: executable, cache: Self.cache.map { "\($0)/plugins" })
     }
 
     /// What was read once and is known again, such as what plugins have said about themselves: worth keeping, and no loss.

@@ -6,9 +6,11 @@ import TestSupport
 public final class TestHost: Sendable {
   static let sshd = "/usr/sbin/sshd"
 
+  /// What the test and the host itself call it.
   public let name: String
-  /// Its addresses, the same from everywhere.
+  /// Its address, the same from everywhere.
   public let address: String
+  /// Its IPv6 address, the same from everywhere.
   public let address6: String
   /// What is the host's own: `home` (root's), `mover`, `etc`, `bin` (its /usr/local/bin), `cache` (its /var/cache), `lib` (its /var/lib).
   public let folder: String
@@ -18,6 +20,7 @@ public final class TestHost: Sendable {
 
   /// The address of root there, for a manifest.
   public var node: String { "ssh://root@\(address)" }
+  /// The same by its IPv6 address.
   public var node6: String { "ssh://root@[\(address6)]" }
 
   init(_ name: String, number: Int, network: TestNetwork, folder: String, key: String) throws {
@@ -88,6 +91,7 @@ public final class TestHost: Sendable {
     return command
   }
 
+  /// Whether it was booted and not killed since.
   public var isUp: Bool { holder.withLock { $0 != nil } }
   var end: TestNetwork.End { TestNetwork.End(number: number, pid: holder.withLock { $0?.pid }) }
 

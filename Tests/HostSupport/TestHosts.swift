@@ -10,7 +10,9 @@ public final class TestHosts: Sendable {
   /// Where this machine stands among the hosts, as an address has it.
   static let controller = 1
 
+  /// The test's folder, which all hosts see.
   public let folder: TemporaryFolder
+  /// All of them, in the order that they were named in.
   public let hosts: [TestHost]
   /// For ssh's `-F`: the key, the known hosts, nothing of this machine's.
   public let sshConfig: String

@@ -59,7 +59,8 @@ public enum ManifestSchema {
       "`local`, or `ssh://user@host:port` (user and port as in ssh's own configuration if left out).", required: true),
     .key("name", name, "What messages call it.", words: "its address"),
     .key("home", .text(), "Where the node keeps its records, relative to the manifest if not absolute.", words: "the node's own"),
-    .key("become", .word(NodeSpec.Become.self), "Run as root there, by `sudo -n`, when the login is not root's.", words: "the login's user"),
+    .key(
+      "become", .word(NodeSpec.Become.self), "Run as root there, by `sudo -n`, when the login is not root's.", words: "the login's user"),
     .key("deploy", .bool, "Bring Ferry itself along, for a node that has none.", default: false),
   ])
 

@@ -101,7 +101,8 @@ final class Agent: Sendable {
     gethostname(&name, 255)
     let host = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     return try JSONValue(
-      encoding: HelloReply(protocol: AgentProtocolVersion.current, ferry: ferryVersion, host: host, home: home, process: .current, ssh: .current))
+      encoding: HelloReply(
+        protocol: AgentProtocolVersion.current, ferry: ferryVersion, host: host, home: home, process: .current, ssh: .current))
   }
 
   private func open(_ request: OpenRequest) throws -> JSONValue {
