@@ -83,6 +83,9 @@ final class NodeConnection: Sendable {
     Threads.detach { [process] in process.wait() }
   }
 
+  /// Whether the agent, or the line to it, is gone.
+  var isLost: Bool { rpc.isLost }
+
   /// The agent, for fault injection.
   var agent: ProcessIdentity { hello.process }
 }
