@@ -110,11 +110,16 @@ public final class Engine: Sendable {
   public func run(_ manifest: Manifest, options: RunOptions = RunOptions(), onEvent: @escaping @Sendable (Event) -> Void = { _ in })
     async throws -> RunResult
   {
+    try await session(begin(manifest, options: options), .forward, onEvent)
+  }
+
+  /// Writes a run into the journal and answers its id, without a controller at work on it: `resume` is the first to take it up.
+  public func begin(_ manifest: Manifest, options: RunOptions = RunOptions()) throws -> String {
     let id = Hex.random(4)
     if let hooks = manifest.hooks { _ = try HookFolder.load(hooks) }
     try journal.create(
       RunEntry(id: id, manifest: manifest, options: options, created: wallClock(), epoch: 0, controller: .current, status: .running))
-    return try await session(id, .forward, onEvent)
+    return id
   }
 
   /// Goes on with a run that was interrupted.

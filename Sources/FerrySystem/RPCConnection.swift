@@ -105,6 +105,9 @@ public final class RPCConnection: Sendable {
     try? line.send(bytes)
   }
 
+  /// Whether the other side is gone.
+  public var isLost: Bool { state.withLock { $0.lost != nil } }
+
   /// Ends the connection for both sides.
   public func close() { line.close() }
 

@@ -96,6 +96,37 @@ import TestSupport
     }
   }
 
+  @Test("a detached run goes on without the terminal that began it, and tells how it ended")
+  func detached() async throws {
+    let world = try World()
+    try await Threads.run {
+      let begun = try world.ferry("run", world.manifestFile(), "--detach", "--hold-before", "quiesce", "--json")
+      #expect(begun.code == 0, "\(begun.errors)")
+      let run = try #require(try world.onlyRun()).id
+      #expect(begun.output.contains(run))
+      try waitFor("the run to wait", seconds: 120) { try world.ferry("logs", run).output.contains("proceed") }
+      #expect(try world.ferry("proceed", run).code == 0)
+      let followed = try world.ferry("status", run, "--follow")
+      #expect(followed.code == 0, "\(followed.output) \(followed.errors)")
+      #expect(try world.onlyRun()?.status == .done)
+      #expect(try world.complaints(serving: "b") == [])
+    }
+  }
+
+  @Test("a node that is lost is looked for again, for as long as `retry` says", arguments: ["source-agent", "destination-agent"])
+  func retry(victim: String) async throws {
+    try await Threads.run {
+      let points = try FaultTests.points("move")
+      for name in ["copy#0 intended", "final#2 intended", "activate/start@destination intended"] {
+        let point = try #require(points.firstIndex(of: name), "\(name) is none of \(points)") + 1
+        let world = try World()
+        let outcome = try world.ferry("run", world.manifestFile(extra: "retry: 60s"), fault: "\(victim)@\(point)")
+        #expect(outcome.code == 0, "\(victim) at \(name): \(outcome.output) \(outcome.errors)")
+        #expect(try world.complaints(serving: "b") == [])
+      }
+    }
+  }
+
   @Test("a message of an older session is refused by the record itself")
   func epochs() throws {
     let world = try World()

@@ -34,7 +34,7 @@ public struct Manifest: Sendable, Codable, Hashable {
   public var onFailure: FailurePolicy = .undo
   /// The parameters' values after `--set`, for hooks. No secret is a parameter.
   public var parameters: [String: String] = [:]
-  /// How long a failed run is tried again by itself; nil: not at all.
+  /// How long a node that was lost is looked for again before the run goes back; nil: not at all.
   public var retry: Duration?
   /// What is odd in the file but stops nothing.
   public var warnings: [Diagnostic] = []

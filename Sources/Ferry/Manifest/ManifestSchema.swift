@@ -40,7 +40,7 @@ public enum ManifestSchema {
     .key(
       "on-failure", .word(Manifest.FailurePolicy.self), "`undo` what was done at the destination, or `keep` it for a look.",
       default: "undo"),
-    .key("retry", .duration, "How long a failed run is tried again by itself.", words: "not at all"),
+    .key("retry", .duration, "How long a node that was lost is looked for again before the run goes back.", words: "not at all"),
   ])
 
   static let parameter = Shape.record([

@@ -100,6 +100,9 @@ final class NodeConnection: Sendable {
     transport.close()
   }
 
+  /// Whether the agent, or the line to it, is gone.
+  var isLost: Bool { rpc.isLost }
+
   /// The agent, for fault injection.
   var agent: ProcessIdentity { hello.process }
 }

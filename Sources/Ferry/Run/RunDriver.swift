@@ -87,6 +87,9 @@ final class RunDriver: Sendable {
     for node in open { node.close() }
   }
 
+  /// Whether a node, or the line to it, is gone.
+  var hasLostNode: Bool { nodes.withLock { nodes in nodes.count < Side.allCases.count || nodes.values.contains { $0.isLost } } }
+
   /// Ends the running calls of both ends.
   func interrupt() { for node in nodes.withLock({ Array($0.values) }) { _ = try? node.send(.cancel) } }
 

@@ -63,9 +63,7 @@ struct RunSession: Sendable {
     let watcher = CancellationWatcher(driver)
     defer { watcher.end() }
     do {
-      try driver.open()
-      let receipt = try driver.forward()
-      return RunResult(run: driver.id, status: .done, exit: .done, receipt: receipt)
+      return RunResult(run: driver.id, status: .done, exit: .done, receipt: try persistently(driver))
     } catch {
       watcher.end()
       let failure = FerryError.wrap(error)
@@ -76,6 +74,34 @@ struct RunSession: Sendable {
       return try goBack(driver, RunDriver.Permission(keep: driver.manifest.onFailure == .keep), because: failure)
     }
   }
+
+  /// Goes forward; a node that is lost is looked for again, for as long as `retry:` says. Each attempt is a session of its own: what is true
+  /// is read from both nodes' records, so it does not matter where the line was cut.
+  private func persistently(_ driver: RunDriver) throws -> Receipt {
+    var lost: ContinuousClock.Instant?
+    for _ in 0..<Self.mostAttempts {
+      do {
+        try driver.open()
+        lost = nil
+        return try driver.forward()
+      } catch {
+        let began = lost ?? .now
+        guard let retry = driver.manifest.retry, driver.hasLostNode, began.duration(to: .now) < retry,
+          FerryError.wrap(error).class != .cancelled, try !journal.steps(driver.id).isEmpty
+        else { throw error }
+        lost = began
+        driver.events.emit(.notice) { $0.text = "\(FerryError.wrap(error)); trying again, for \(Text.seconds(retry.inSeconds)) at most" }
+        for _ in 0..<10 {
+          try driver.throwIfCancelled()
+          usleep(100_000)
+        }
+      }
+    }
+    throw FerryError(.peer, "a node was lost \(Self.mostAttempts) times", hint: "look into its log, then `ferry resume \(driver.id)`")
+  }
+
+  /// A node that comes back only to be lost again at the same place ends the run some time.
+  private static let mostAttempts = 100
 
   /// Compensation is a session of its own, with fresh processes: the same way as `ferry rollback`.
   private func goBack(_ driver: RunDriver, _ permission: RunDriver.Permission, because failure: FerryError?) throws -> RunResult {
