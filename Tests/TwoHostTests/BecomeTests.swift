@@ -45,4 +45,12 @@ import Testing
     let stranger = asks.refusal(node, become: .sudo)
     #expect(stranger.class == .auth && stranger.hint.contains("NOPASSWD"), "\(stranger)")
   }
+
+  @Test("a local node can be root's, too")
+  func local() throws {
+    let site = try Site(["b"])
+    let node = try site.connect("local", become: .sudo)
+    defer { node.close() }
+    #expect(node.hello.home == "/var/lib/ferry")
+  }
 }

@@ -40,6 +40,7 @@ final class NodeConnection: Sendable {
     do { answer = try rpc.call(AgentMethod.hello.rawValue, timeout: .seconds(60)) } catch {
       let outcome = agent.outcome()
       guard outcome.code != nil, let last = outcome.errors.split(whereSeparator: \.isNewline).last else { throw error }
+      if last.hasPrefix("sudo:") { throw FerryError.sudo(refuses: name, said: ": \(last)") }
       if ["Exec format error", "cannot execute"].contains(where: { last.contains($0) }) {
         throw FerryError(
           .unsupported, "the ferry on \(name) is for another architecture: \(last)",

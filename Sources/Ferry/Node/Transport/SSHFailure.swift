@@ -81,11 +81,7 @@ struct SSHFailure {
 
   private func ofShell(_ code: Int32, _ errors: String) -> FerryError {
     let said = (last(in: errors) ?? last(in: noise)).map { ": \($0)" } ?? ""
-    if transport.usesSudo, errors.contains("sudo") || code == 1 {
-      return FerryError(
-        .auth, "sudo on \(name) does not let this user run commands without a password\(said)",
-        hint: "allow it there in a file of /etc/sudoers.d: `USER ALL=(root) NOPASSWD: ALL`, or log in as root; nothing was changed")
-    }
+    if transport.usesSudo, errors.contains("sudo") || code == 1 { return .sudo(refuses: name, said: said) }
     return FerryError(
       .unsupported, "the login shell of \(name) runs no commands (exit code \(code))\(said)",
       hint: "`\(command) true` must end with 0: see that user's shell and sshd's ForceCommand; nothing was changed")
@@ -96,5 +92,14 @@ struct SSHFailure {
 
   private func last(in text: String) -> String? {
     text.split(whereSeparator: \.isNewline).last { !$0.allSatisfy(\.isWhitespace) }.map { String($0.prefix(300)) }
+  }
+}
+
+extension FerryError {
+  /// sudo asks for a password, or does not know the user.
+  static func sudo(refuses name: String, said: String) -> FerryError {
+    FerryError(
+      .auth, "sudo on \(name) does not let this user run commands without a password\(said)",
+      hint: "allow it there in a file of /etc/sudoers.d: `USER ALL=(root) NOPASSWD: ALL`, or log in as root; nothing was changed")
   }
 }
