@@ -17,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 
+import channels
+
 ROOT = Path(__file__).resolve().parent.parent / ".build" / "bench"
 
 
@@ -138,22 +140,32 @@ def main():
     parser.add_argument("stage", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--files", type=int, default=20000)
+    parser.add_argument("--channel-bytes", type=int, default=2_000_000_000)
+    parser.add_argument("--only", choices=["runs", "channels"])
     parser.add_argument("--json")
     options = parser.parse_args()
 
     shutil.rmtree(ROOT, ignore_errors=True)
     ROOT.mkdir(parents=True)
+    streams = []
     bench = Bench(options.stage.absolute() / "bin" / "ferry", options.rounds)
     try:
-        bench.help()
-        one = bench.example(1, aim=0.3)
-        bench.example(50, one=one)
-        bench.rsync(options.files)
+        if options.only != "channels":
+            bench.help()
+            one = bench.example(1, aim=0.3)
+            bench.example(50, one=one)
+            bench.rsync(options.files)
+        if options.only != "runs":
+            streams = channels.Channels(bench.ferry, options.stage / "include", ROOT, options.channel_bytes, min(options.rounds, 3)).measure()
     finally:
         shutil.rmtree(ROOT, ignore_errors=True)
-    bench.table()
+    if bench.rows:
+        bench.table()
+    if streams:
+        channels.table(streams)
     if options.json:
-        Path(options.json).write_text(json.dumps(bench.rows, indent=2) + "\n")
+        rows = bench.rows + [{"channel": name, "gigabytes_per_second": round(rate, 3), "cpu_seconds_per_gigabyte": round(spent, 3)} for name, rate, spent in streams]
+        Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
 
 
 main()
