@@ -72,7 +72,7 @@ extension RunDriver {
   private func transfer(_ item: String, pass: Int, final: Bool) throws -> Moved {
     do { return try move(item, pass: pass, final: final) } catch let error as FerryError {
       // What somebody on the way has broken goes another way, once.
-      guard error.message.contains(ChannelFailure.words), try channels.fallBack(because: error.message) else { throw error }
+      guard error.code == ChannelFailure.code, try channels.fallBack(because: error.message) else { throw error }
       try throwIfCancelled()
       return try move(item, pass: pass, final: final)
     }
@@ -110,6 +110,7 @@ extension RunDriver {
     case (.failure(let error), .success), (.success, .failure(let error)): throw error
     case (.failure(let left), .failure(let right)):
       let (left, right) = (FerryError.wrap(left), FerryError.wrap(right))
+      if left.code == ChannelFailure.code && right.code != ChannelFailure.code { throw right }
       let follows: Set<ErrorClass> = [.peer, .io, .retry]
       throw follows.contains(left.class) && !follows.contains(right.class)
         ? right : (left.class == .peer && right.class != .peer ? right : left)

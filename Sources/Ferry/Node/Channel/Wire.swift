@@ -14,9 +14,11 @@ protocol Wire: Sendable {
 
 /// What comes off a wire that ends, or that somebody meddled with.
 enum ChannelFailure {
-  static let words = "the channel to the other node"
+  static let code = "channel-broken"
 
-  static func error(_ what: String) -> FerryError { FerryError(.peer, "\(words) \(what)", hint: "`ferry resume` copies the item again") }
+  static func error(_ what: String) -> FerryError {
+    FerryError(.peer, "the channel to the other node \(what)", hint: "`ferry resume` copies the item again", code: code)
+  }
 }
 
 /// A stream that something else protects: the unix socket of one machine, or ssh.
