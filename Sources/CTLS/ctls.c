@@ -72,7 +72,7 @@ static ctls *make(int socket, const uint8_t *key, const char *name) {
     SSL_CTX_set_psk_use_session_callback(context, use_key);
     SSL_CTX_set_psk_find_session_callback(context, find_key);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_options(context, SSL_OP_ENABLE_KTLS | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     if (name) SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     session->ssl = SSL_new(context);
     ready = session->ssl && SSL_set_fd(session->ssl, socket) && SSL_set_app_data(session->ssl, session);
