@@ -24,36 +24,37 @@ struct FileStamp: Codable, Hashable, Sendable {
   }
 }
 
-/// What plugins said about themselves, so that a run need not ask again. A wrong entry does no harm: a host checks the digest of what it
-/// loads.
-final class PluginCache: Sendable {
+/// What plugins said about themselves, so that a run need not ask again: a small file each. A wrong entry does no harm: a host checks the
+/// digest of what it loads.
+struct PluginCache: Sendable {
   struct Entry: Codable, Sendable {
     var stamp: FileStamp
     var sha256: String
     var module: PluginModule
   }
 
-  private let path: String?
-  private let entries: Lock<[String: Entry]>
+  private let folder: String?
 
   init(folder: String?) {
     // The name changes with the release: another one may see more in a plugin.
-    path = folder.map { "\($0)/plugins-\(ferryVersion).json" }
-    let known = path.flatMap { try? JSONValue.decode([String: Entry].self, from: Files.read($0)) }
-    entries = Lock(known ?? [:])
+    self.folder = folder.map { "\($0)/\(ferryVersion)" }
   }
 
   func entry(for plugin: String, _ stamp: FileStamp) -> Entry? {
-    entries.withLock { entries in entries[plugin].flatMap { $0.stamp == stamp ? $0 : nil } }
+    guard let path = path(for: plugin), Files.exists(path), let bytes = try? Files.read(path, limit: 1 << 20) else { return nil }
+    return (try? JSONValue.decode(Entry.self, from: bytes)).flatMap { $0.stamp == stamp ? $0 : nil }
   }
 
   func keep(_ entry: Entry, for plugin: String) {
-    entries.withLock { entries in
-      entries[plugin] = entry
-      guard let path else { return }
-      try? Files.makeFolder(Files.parent(of: path))
-      // A cache that cannot be written costs time only.
-      try? Files.replace(path, with: JSONValue.encode(entries))
-    }
+    guard let folder, let path = path(for: plugin) else { return }
+    // Plugins come and go: a cache that has grown beyond what any machine has installed starts anew.
+    if Files.names(in: folder).count >= Self.mostEntries { try? Files.remove(folder) }
+    try? Files.makeFolder(folder)
+    // A cache that cannot be written costs time only.
+    if let bytes = try? JSONValue.encode(entry) { try? Files.replace(path, with: bytes) }
   }
+
+  private static let mostEntries = 256
+
+  private func path(for plugin: String) -> String? { folder.map { "\($0)/\(SHA256.hex(Array(plugin.utf8)).prefix(32)).json" } }
 }
