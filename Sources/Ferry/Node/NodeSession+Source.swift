@@ -44,6 +44,7 @@ extension NodeSession {
         $0.state = .sealed
         $0.verified = verified
       }
+      Watchdog.dismiss(folder: folder)
     }
   }
 
@@ -75,5 +76,6 @@ extension NodeSession {
       $0.state = .serving
       $0.note = note
     }
+    Watchdog.dismiss(folder: folder)
   }
 }

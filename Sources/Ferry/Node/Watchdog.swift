@@ -37,6 +37,14 @@ enum Watchdog {
     Threads.detach { watchdog.wait() }
   }
 
+  /// The source serves again, or is sealed: nothing is left to watch. One that systemd runs sees it by itself within seconds.
+  static func dismiss(folder: String) {
+    guard let bytes = try? Files.read("\(folder)/watchdog"), let watchdog = try? JSONValue.decode(ProcessIdentity.self, from: bytes),
+      watchdog != .current
+    else { return }
+    watchdog.kill()
+  }
+
   /// What `ferry watchdog` does: waits for the deadline, and thaws if the source is quiesced then.
   static func run(_ surroundings: NodeSession.Surroundings, run: String) throws {
     let store = surroundings.store
