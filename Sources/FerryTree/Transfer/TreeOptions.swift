@@ -1,0 +1,64 @@
+import FerrySystem
+
+/// What both ends of a tree's transfer agree on, and what is an end's own affair.
+public struct TreeOptions: Sendable {
+  /// What of a tree is carried and counts; the same at both ends.
+  public var form: TreeForm
+  /// Which paths are carried: asked by the sender and by a digest at the source, for each path once; a folder that is left out is not
+  /// entered. nil: everything. Called from several threads.
+  public var includes: (@Sendable (_ path: [UInt8], _ kind: EntryKind) -> Bool)?
+  /// Numbers of owners on this end's disk and in the stream; nil: the same.
+  public var owners: (any OwnerMapping)?
+  /// Stays on the root's file system (sender). A receiver never leaves it.
+  public var oneFileSystem = true
+  /// Bounds on what a stream may ask for (receiver).
+  public var limits = TreeLimits()
+  /// Threads at each end; a channel is shared by as many as need it.
+  public var lanes = 2
+  /// Ends a pass or digest early, with `cancelled`.
+  public var cancellation: Cancellation?
+  /// Told how much is done, several times a second, from any thread.
+  public var progress: (@Sendable (_ bytes: Int64, _ entries: Int64) -> Void)?
+  /// Told what a person should know.
+  public var notice: (@Sendable (String) -> Void)?
+
+  /// All defaults.
+  public init(form: TreeForm = TreeForm()) { self.form = form }
+}
+
+/// Bounds on what a stream may ask for.
+public struct TreeLimits: Sendable {
+  /// Entries of a whole pass.
+  public var entries: Int64 = 1 << 40
+  /// The length of a file.
+  public var fileSize: Int64 = 1 << 50
+  /// Bytes of a path below the root.
+  public var path = 1 << 18
+  /// Extended attributes of one entry, names and values.
+  public var attributes = 1 << 18
+
+  /// The defaults.
+  public init() {}
+}
+
+/// Owners as they are on a disk and as they are in a stream and in a digest: the ids of a rootless volume are shifted on disk.
+public protocol OwnerMapping: Sendable {
+  /// The id in the stream for one on disk; nil if it is outside the map.
+  func inStream(user: UInt32) -> UInt32?
+  /// The id on disk for one in the stream; nil if it is outside the map.
+  func onDisk(user: UInt32) -> UInt32?
+  /// As for users.
+  func inStream(group: UInt32) -> UInt32?
+  /// As for users.
+  func onDisk(group: UInt32) -> UInt32?
+}
+
+/// How far a digest looks itself. All depths have the same result for the same tree.
+public enum TreeDigestDepth: String, Sendable, Codable {
+  /// What was gathered while the passes ran: nothing is read.
+  case tracked
+  /// All metadata is read, and the content of what no longer looks as it did when it was gathered.
+  case sweep
+  /// All is read again.
+  case full
+}
