@@ -73,7 +73,7 @@ let package = Package(
     .executableTarget(
       name: "FerryCommand",
       dependencies: ["Ferry", .product(name: "ArgumentParser", package: "swift-argument-parser")], swiftSettings: strict),
-    .target(name: "TestSupport", dependencies: ["FerrySystem"], path: "Tests/TestSupport", swiftSettings: strict),
+    .target(name: "TestSupport", dependencies: ["FerrySystem", "CLinux"], path: "Tests/TestSupport", swiftSettings: strict),
     .target(name: "HostSupport", dependencies: ["FerrySystem", "TestSupport"], path: "Tests/HostSupport", swiftSettings: strict),
     .target(
       name: "RunSupport", dependencies: ["Ferry", "FerrySystem", "HostSupport", "TestSupport"], path: "Tests/RunSupport",

@@ -15,14 +15,19 @@ public final class TemporaryFolder: Sendable {
   }
 
   deinit {
-    try? Files.remove(path)
+    Self.remove(path)
     Self.kept.withLock { _ = $0.remove(path) }
   }
 
   private static let kept: Lock<Set<String>> = {
-    atexit { TemporaryFolder.kept.withLock { paths in for path in paths { try? Files.remove(path) } } }
+    atexit { TemporaryFolder.kept.withLock { paths in for path in paths { remove(path) } } }
     return Lock([])
   }()
+
+  /// Paths too long and names that are no text are left to `rm`.
+  private static func remove(_ path: String) {
+    do { try Files.remove(path) } catch { _ = try? Command(["rm", "-rf", "--one-file-system", path]).run() }
+  }
 
   /// The path of a name inside.
   public func callAsFunction(_ name: String) -> String { "\(path)/\(name)" }
