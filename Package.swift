@@ -36,6 +36,7 @@ let suites = [
   tests("ServiceTests", ["Ferry", "FerrySystem", "TestSupport"]),
   tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),
   tests("ConformanceTests", ["Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
+  tests("EngineTests", ["FerryEngine", "FerrySystem", "TestSupport"]),
   tests("RsyncTests", ["RsyncPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
 ]
 
@@ -62,6 +63,8 @@ let package = Package(
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CTLS", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
     .target(name: "FerrySystem", dependencies: ["CLinux"], swiftSettings: strict),
+    .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
+    .target(name: "FerryEngine", dependencies: ["FerrySystem", "CLinux", "CCurl"], swiftSettings: strict),
     .target(name: "FerryTree", dependencies: ["FerrySystem", "CLinux", "CXXHash", "CCrypto"], swiftSettings: strict),
     .target(name: "FerryPluginKit", dependencies: ["CFerry", "FerrySystem"], swiftSettings: strict),
     .target(

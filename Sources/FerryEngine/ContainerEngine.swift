@@ -1,0 +1,83 @@
+import CLinux
+import FerrySystem
+import Glibc
+
+/// A running engine of this node, or one that was started for this object alone.
+public final class ContainerEngine: Sendable {
+  /// Docker or Podman.
+  public let kind: EngineKind
+  /// Speaks with it.
+  public let client: EngineClient
+  /// What it says about itself.
+  public let info: Info
+  private let service: PodmanService?
+
+  /// What an engine says about itself.
+  public struct Info: Decodable, Sendable {
+    /// Its version.
+    public let version: String
+    /// The storage driver of its containers.
+    public let driver: String
+    /// Where its files are.
+    public let root: String
+    let securityOptions: [String]?
+
+    enum CodingKeys: String, CodingKey {
+      case version = "ServerVersion"
+      case driver = "Driver"
+      case root = "DockerRootDir"
+      case securityOptions = "SecurityOptions"
+    }
+
+    /// Whether it runs in a user namespace, where ids on its disk are not what its containers see.
+    public var isRootless: Bool { (securityOptions ?? []).contains { $0.contains("name=rootless") || $0.contains("name=userns") } }
+  }
+
+  /// The engine at an address; without one, the engine that this user's own command would speak with. Where Podman has no service running,
+  /// one is started that ends with this object; its socket goes below `folder`.
+  public init(
+    _ kind: EngineKind, at address: String? = nil, folder: String, cancellation: @escaping @Sendable () -> Cancellation? = { nil }
+  ) throws {
+    self.kind = kind
+    var service: PodmanService?
+    let found: EngineAddress
+    if let address {
+      found = try EngineAddress(address)
+    } else {
+      let usual = try EngineAddress.usual(kind)
+      if let answering = usual.first(where: { $0.socket == nil || $0.answers }) {
+        found = answering
+      } else if kind == .podman, Environment.all["CONTAINER_HOST"]?.isEmpty != false {
+        let started = try PodmanService(folder: folder)
+        service = started
+        found = started.address
+      } else {
+        throw FerryError(
+          .precondition, "\(kind.title) does not run here: nobody answers at \(usual.map(\.description).joined(separator: " or "))",
+          hint: "start it, or name its socket with `engine`")
+      }
+    }
+    self.service = service
+    client = EngineClient(found, cancellation: cancellation)
+    do { info = try client.json(Info.self, "GET", ["info"]) } catch {
+      let failure = FerryError.wrap(error)
+      throw FerryError(failure.class == .retry ? .precondition : failure.class, failure.message, hint: failure.hint)
+    }
+  }
+
+  /// Whether the engine sees the same files as this process, as the same users: then its folders can be read and written as they are.
+  public var sharesFiles: Bool {
+    guard geteuid() == 0, !info.isRootless, let connection = try? client.address.connected() else { return false }
+    var pid: Int32 = 0
+    var user: UInt32 = 0
+    // A socket that systemd holds for the engine says "systemd", which sees what the machine sees.
+    guard clinux_peer(connection.number, &pid, &user) == 0, pid > 0, user == 0 else { return false }
+    return Self.namespace("mnt", of: "\(pid)").map { $0 == Self.namespace("mnt", of: "self") } ?? false
+  }
+
+  private static func namespace(_ kind: String, of process: String) -> String? {
+    var buffer = [CChar](repeating: 0, count: 64)
+    let length = readlink("/proc/\(process)/ns/\(kind)", &buffer, buffer.count - 1)
+    return length > 0 ? String(decoding: buffer.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
+  }
+}
