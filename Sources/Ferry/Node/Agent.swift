@@ -191,6 +191,8 @@ extension Agent {
       return CallReply(result: result, seconds: began.duration(to: .now).inSeconds)
     }
     let (mine, plugins) = try Descriptor.socketPair()
+    // A whole block fits: its sender need not wait for a reader.
+    for end in [mine, plugins] { Sockets.widen(end.number, to: BlockHeader.largest * 2) }
     let pump = try open.channels.pump(name, plugin: mine)
     defer { open.channels.done(name) }
     let result = Result {

@@ -94,6 +94,13 @@ enum SignalMask {
 }
 
 enum Sockets {
+  /// Lets a socket hold so many bytes that were sent, as far as the system allows.
+  static func widen(_ socket: Int32, to bytes: Int) {
+    var value = Int32(clamping: bytes)
+    let length = socklen_t(MemoryLayout<Int32>.size)
+    if setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, &value, length) != 0 { setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &value, length) }
+  }
+
   /// Sends all of it; false once the other end is gone. Never a signal.
   static func send(_ socket: Int32, _ bytes: UnsafeRawBufferPointer) -> Bool {
     var rest = bytes
