@@ -56,6 +56,16 @@ int64_t clinux_getxattr(const char *path, const char *name, void *value, uint64_
   ssize_t length = follow ? getxattr(path, name, value, size) : lgetxattr(path, name, value, size);
   return length < 0 ? -errno : length;
 }
+int64_t clinux_flistxattr(int fd, char *list, uint64_t size) {
+  ssize_t length = flistxattr(fd, list, size);
+  return length < 0 ? -errno : length;
+}
+
+int64_t clinux_fgetxattr(int fd, const char *name, void *value, uint64_t size) {
+  ssize_t length = fgetxattr(fd, name, value, size);
+  return length < 0 ? -errno : length;
+}
+
 int clinux_setxattr(const char *path, const char *name, const void *value, uint64_t size) {
   return result(lsetxattr(path, name, value, size, 0));
 }

@@ -44,18 +44,22 @@ final class ContentReader: @unchecked Sendable {
 
   private func attempt(_ folder: TreeFolder, _ entry: TreeEntry, _ lane: Lane) throws -> Result<DigestCache.Memory, FerryError> {
     do {
-      let content = entry.kind == .file ? try content(folder, entry, lane) : TreeHash()
-      return .success(DigestCache.Memory(content: content, attributes: try attributes(folder, entry, lane)))
+      guard entry.kind == .file else {
+        return .success(DigestCache.Memory(content: TreeHash(), attributes: try attributes(folder, entry, nil, lane)))
+      }
+      let file = try folder.open(entry.name, O_RDONLY | O_NONBLOCK)
+      let content = try content(folder, entry, file, lane)
+      return .success(DigestCache.Memory(content: content, attributes: try attributes(folder, entry, file, lane)))
     } catch let error as FerryError where error.class != .cancelled { return .failure(error) }
   }
 
-  private func content(_ folder: TreeFolder, _ entry: TreeEntry, _ lane: Lane) throws -> TreeHash {
-    let file = try folder.open(entry.name, O_RDONLY | O_NONBLOCK)
+  private func content(_ folder: TreeFolder, _ entry: TreeEntry, _ file: Descriptor, _ lane: Lane) throws -> TreeHash {
     if entry.size > Int64(lane.buffer.count) {
       // Read once and in order; pages that the running service uses are not to be pushed out by ours.
       posix_fadvise(file.number, 0, 0, Int32(POSIX_FADV_SEQUENTIAL))
       posix_fadvise(file.number, 0, 0, Int32(POSIX_FADV_NOREUSE))
     }
+    var done: Int64 = 0
     while true {
       let count = Glibc.read(file.number, lane.buffer.baseAddress, lane.buffer.count)
       if count < 0 {
@@ -67,6 +71,9 @@ final class ContentReader: @unchecked Sendable {
       if count == 0 { break }
       lane.hasher.update(UnsafeRawBufferPointer(rebasing: lane.buffer[..<count]))
       report(Int64(count))
+      done += Int64(count)
+      // Most files are small: no second call to hear that there is no more.
+      if count < lane.buffer.count, done >= entry.size { break }
       if count == lane.buffer.count, let cancellation, cancellation.isCancelled {
         _ = lane.hasher.finish()
         throw FerryError(.cancelled, "the digest was cancelled")
@@ -75,9 +82,10 @@ final class ContentReader: @unchecked Sendable {
     return lane.hasher.finish()
   }
 
-  private func attributes(_ folder: TreeFolder, _ entry: TreeEntry, _ lane: Lane) throws -> TreeHash {
+  private func attributes(_ folder: TreeFolder, _ entry: TreeEntry, _ file: Descriptor?, _ lane: Lane) throws -> TreeHash {
     guard form.attributes != .none || form.accessControl else { return TreeHash() }
-    let found = try ExtendedAttributes.read(folder, entry.name).filter { form.holds($0.name) }
+    let all = try file.map { try ExtendedAttributes.read(folder, entry.name, open: $0) } ?? ExtendedAttributes.read(folder, entry.name)
+    let found = all.filter { form.holds($0.name) }
     if found.isEmpty { return TreeHash() }
     var record = CanonicalRecord()
     for (name, value) in found {

@@ -12,24 +12,40 @@ public enum ExtendedAttributes {
     // A root is named by a magic link that has to be followed; nothing else is.
     let follow: Int32 = name.isEmpty ? 1 : 0
     return try withCString(folder.shortPath(name)) { path in
-      let list: [UInt8]
-      switch fetch({ clinux_listxattr(path, $0, $1, follow) }) {
-      case .success(let bytes): list = bytes
-      case .failure(let error) where [ENOTSUP, EPERM, EACCES].contains(error.code): return []
-      case .failure(let error): throw folder.failure(error.code, "cannot list the attributes of", name)
-      }
-      var found: [(name: [UInt8], value: [UInt8])] = []
-      for attribute in list.split(separator: UInt8(0)).map({ Array($0) }) {
-        switch withCString(attribute, { attribute in fetch { clinux_getxattr(path, attribute, $0, $1, follow) } }) {
-        case .success(let value): found.append((attribute, value))
-        // Gone since it was listed.
-        case .failure(let error) where error.code == ENODATA: continue
-        case .failure(let error):
-          throw folder.failure(error.code, "cannot read the attribute \(TreePath.escaped(attribute)) of", name)
-        }
-      }
-      return found.sorted { TreePath.precedes($0.name, $1.name) }
+      try read(
+        list: { clinux_listxattr(path, $0, $1, follow) }, get: { clinux_getxattr(path, $0, $1, $2, follow) },
+        failure: { folder.failure($0, $1, name) })
     }
+  }
+
+  /// The same of a file that is open: about twice as fast.
+  static func read(_ folder: TreeFolder, _ name: [UInt8], open file: Descriptor) throws -> [(name: [UInt8], value: [UInt8])] {
+    try read(
+      list: { clinux_flistxattr(file.number, $0, $1) }, get: { clinux_fgetxattr(file.number, $0, $1, $2) },
+      failure: { folder.failure($0, $1, name) })
+  }
+
+  private static func read(
+    list: (UnsafeMutablePointer<CChar>?, UInt64) -> Int64,
+    get: (UnsafePointer<CChar>, UnsafeMutablePointer<CChar>?, UInt64) -> Int64,
+    failure: (Int32, String) -> FerryError
+  ) throws -> [(name: [UInt8], value: [UInt8])] {
+    let names: [UInt8]
+    switch fetch(list) {
+    case .success(let bytes): names = bytes
+    case .failure(let error) where [ENOTSUP, EPERM, EACCES].contains(error.code): return []
+    case .failure(let error): throw failure(error.code, "cannot list the attributes of")
+    }
+    var found: [(name: [UInt8], value: [UInt8])] = []
+    for attribute in names.split(separator: UInt8(0)).map({ Array($0) }) {
+      switch withCString(attribute, { attribute in fetch { get(attribute, $0, $1) } }) {
+      case .success(let value): found.append((attribute, value))
+      // Gone since it was listed.
+      case .failure(let error) where error.code == ENODATA: continue
+      case .failure(let error): throw failure(error.code, "cannot read the attribute \(TreePath.escaped(attribute)) of")
+      }
+    }
+    return found.sorted { TreePath.precedes($0.name, $1.name) }
   }
 
   private struct Failure: Error { let code: Int32 }

@@ -20,6 +20,9 @@ int clinux_is_memory(int fd);
 // The length; -ERANGE if it does not fit.
 int64_t clinux_listxattr(const char *path, char *list, uint64_t size, int follow);
 int64_t clinux_getxattr(const char *path, const char *name, void *value, uint64_t size, int follow);
+// The same of an open file: no path is looked up.
+int64_t clinux_flistxattr(int fd, char *list, uint64_t size);
+int64_t clinux_fgetxattr(int fd, const char *name, void *value, uint64_t size);
 int clinux_setxattr(const char *path, const char *name, const void *value, uint64_t size);
 int clinux_pidfd_open(int pid);
 int clinux_eventfd(void);
