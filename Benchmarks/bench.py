@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 
 import channels
+import hosts
+import sshd
 
 ROOT = Path(__file__).resolve().parent.parent / ".build" / "bench"
 
@@ -43,15 +45,15 @@ class Bench:
             "ratio": round(seconds / beside[1], 2) if beside else None,
         })
 
-    def run(self, folder, state):
+    def run(self, folder, state, destination="local", channel="auto", **environment):
         """Writes a manifest, runs it, answers the seconds."""
         manifest = folder / "bench.yaml"
         manifest.write_text(
-            "ferry: 1\nname: bench\nmode: copy\n"
+            f"ferry: 1\nname: bench\nmode: copy\nchannel: {channel}\n"
             f"source:      {{ node: local, name: a, home: {folder}/a }}\n"
-            f"destination: {{ node: local, name: b, home: {folder}/b }}\n"
+            f"destination: {{ node: '{destination}', name: b, home: {folder}/b }}\n"
             f"state:\n{state}")
-        return timed([self.ferry, "run", manifest], FERRY_HOME=str(folder / "controller"))
+        return timed([self.ferry, "run", manifest], FERRY_STATE=str(folder / "controller"), **environment)
 
     def help(self):
         seconds = median(lambda: timed([self.ferry, "--help"]), self.rounds, warm=True)
@@ -141,7 +143,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--files", type=int, default=20000)
     parser.add_argument("--channel-bytes", type=int, default=2_000_000_000)
-    parser.add_argument("--only", choices=["runs", "channels"])
+    parser.add_argument("--large-bytes", type=int, default=2_000_000_000)
+    parser.add_argument("--only", choices=["runs", "hosts", "channels"])
     parser.add_argument("--json")
     options = parser.parse_args()
 
@@ -150,12 +153,14 @@ def main():
     streams = []
     bench = Bench(options.stage.absolute() / "bin" / "ferry", options.rounds)
     try:
-        if options.only != "channels":
+        if options.only in (None, "runs"):
             bench.help()
             one = bench.example(1, aim=0.3)
             bench.example(50, one=one)
             bench.rsync(options.files)
-        if options.only != "runs":
+        if options.only in (None, "hosts") and sshd.available():
+            hosts.Hosts(bench, options.stage / "include", ROOT, options.files, options.large_bytes).measure(options.rounds)
+        if options.only in (None, "channels"):
             streams = channels.Channels(bench.ferry, options.stage / "include", ROOT, options.channel_bytes, min(options.rounds, 3)).measure()
     finally:
         shutil.rmtree(ROOT, ignore_errors=True)

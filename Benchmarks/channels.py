@@ -4,17 +4,17 @@ What is moved comes from memory and goes nowhere, and cannot be compressed. Ferr
 bytes (stream.c), of which the seconds are the first pass's; the CPU time is the run's less that of a run with one byte.
 """
 import ctypes
-import getpass
 import json
 import os
 import resource
 import shutil
-import signal
 import socket
 import statistics
 import subprocess
 import time
 from pathlib import Path
+
+import sshd
 
 HERE = Path(__file__).resolve().parent
 CHUNK = os.urandom(1 << 20)
@@ -40,7 +40,9 @@ class Channels:
             "ssh pipes, default cipher": lambda: self.ssh(None),
             "ssh pipes, aes128-gcm": lambda: self.ssh("aes128-gcm@openssh.com"),
         }
-        if not shutil.which("ssh") or not Path("/usr/sbin/sshd").exists():
+        if sshd.available():
+            self.server = sshd.SSHD(self.root / "sshd")
+        else:
             ways = {name: way for name, way in ways.items() if "pipes" not in name}
         self.run("direct", 1)
         results = {name: [] for name in ways}
@@ -93,47 +95,21 @@ class Channels:
 
     def ssh(self, cipher):
         def once():
-            port, key = self.sshd()
-            options = ["-F", "none", "-i", key, "-p", str(port), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-                       "-o", "LogLevel=ERROR", "-o", "BatchMode=yes"] + (["-c", cipher] if cipher else [])
-            client = subprocess.Popen(
-                ["ssh", *options, "127.0.0.1", "echo ready; exec cat >/dev/null"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            if client.stdout.readline() != b"ready\n":
-                raise SystemExit("bench: ssh to the loopback does not work")
-            begin = time.perf_counter()
-            self.feed(client.stdin.raw.write if hasattr(client.stdin, "raw") else client.stdin.write)
-            client.stdin.close()
-            client.wait()
-            seconds = time.perf_counter() - begin
-            self.server.send_signal(signal.SIGTERM)
-            self.server.wait()
-            return seconds
+            options = ["-F", self.server.config] + (["-c", cipher] if cipher else [])
+            # In here, so that its CPU time counts.
+            with self.server:
+                client = subprocess.Popen(
+                    ["ssh", *options, "127.0.0.1", "echo ready; exec cat >/dev/null"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                if client.stdout.readline() != b"ready\n":
+                    raise SystemExit("bench: ssh to the loopback does not work")
+                begin = time.perf_counter()
+                self.feed(client.stdin.raw.write if hasattr(client.stdin, "raw") else client.stdin.write)
+                client.stdin.close()
+                client.wait()
+                return time.perf_counter() - begin
 
         spent, seconds = cpu(once)
         return seconds, spent
-
-    def sshd(self):
-        """A real sshd on the loopback with keys of its own."""
-        folder = self.root / "sshd"
-        if not folder.exists():
-            folder.mkdir(mode=0o700)
-            for name in ("host", "user"):
-                subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-            if os.geteuid() == 0:
-                os.makedirs("/run/sshd", exist_ok=True)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        (folder / "config").write_text(
-            f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\nStrictModes no\nUsePAM no\n"
-            f"PidFile none\nPermitRootLogin yes\nAllowUsers {getpass.getuser()}\n")
-        self.server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", folder / "config"], stderr=subprocess.DEVNULL)
-        for _ in range(500):
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                time.sleep(0.01)
-        return port, folder / "user"
 
     def feed(self, write):
         view, left = memoryview(CHUNK), self.size

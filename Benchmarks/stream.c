@@ -1,9 +1,10 @@
 /* A provider that moves nothing but bytes: `transfer` sends as many as the item says, from memory, `receive` counts them and forgets them.
- * What a run with it takes is what a channel takes. */
+ * What a run with it takes is what a channel takes. `to: { first: FILE }` leaves there when the first byte came, in seconds since 1970. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ferry/plugin.h"
@@ -14,6 +15,7 @@ typedef struct {
   const ferry_host *host;
   long long bytes;
   unsigned char *chunk;
+  char first[4096];
 } stream;
 
 static ferry_status create(const ferry_host *host, const ferry_item *item, void **self) {
@@ -23,6 +25,8 @@ static ferry_status create(const ferry_host *host, const ferry_item *item, void 
   uint64_t length;
   if (!made || !(made->chunk = malloc(CHUNK)) || !json) return FERRY_INTERNAL;
   if (item->side == FERRY_SOURCE && json->get(host, item->config, "/endpoint/bytes", text, sizeof text, &length) != FERRY_OK) return FERRY_INVALID;
+  if (item->side == FERRY_DESTINATION && json->get(host, item->config, "/endpoint/first", made->first, sizeof made->first, &length) != FERRY_OK)
+    made->first[0] = 0;
   made->host = host;
   made->bytes = atoll(text);
   /* Nothing that could be compressed. */
@@ -60,11 +64,23 @@ static ferry_status transfer(void *self, const ferry_args *args) {
   return answer(me, args->pass == 0 ? me->bytes : 0);
 }
 
+static void stamp(const char *path) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  FILE *file = *path ? fopen(path, "wxe") : NULL;
+  if (!file) return;
+  fprintf(file, "%lld.%09ld", (long long)now.tv_sec, now.tv_nsec);
+  fclose(file);
+}
+
 static ferry_status receive(void *self, const ferry_args *args) {
   stream *me = self;
   long long bytes = 0;
   ssize_t got;
-  while ((got = read(args->channels[0], me->chunk, CHUNK)) > 0) bytes += got;
+  while ((got = read(args->channels[0], me->chunk, CHUNK)) > 0) {
+    if (bytes == 0) stamp(me->first);
+    bytes += got;
+  }
   return got < 0 ? FERRY_PEER : answer(me, bytes);
 }
 
@@ -93,7 +109,7 @@ const ferry_module *ferry_module_v1(void) {
       .id = "bench-stream",
       .summary = "bytes from memory, to nowhere",
       .schema = "{\"type\": \"object\", \"properties\": {\"from\": {\"type\": \"object\", \"properties\": {\"bytes\": {\"type\": \"integer\"}}},"
-                " \"to\": {\"type\": \"object\"}}}",
+                " \"to\": {\"type\": \"object\", \"properties\": {\"first\": {\"type\": \"string\"}}}}}",
       .create = create,
       .destroy = destroy,
       .check = nothing,
