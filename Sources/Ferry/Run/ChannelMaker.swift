@@ -168,7 +168,7 @@ extension NodeConnection {
   fileprivate func reach(_ point: LinkPoint) throws -> (stream: Descriptor, onEnd: @Sendable () -> Void) {
     if isLocal { return (try ChannelLink.connect(point), {}) }
     let process = try transport.start(["link", "--home", hello.home, "--channel", point.name])
-    try process.stream.write(Array(point.token.utf8))
+    try process.send(Array(point.token.utf8))
     return (process.stream, { process.end() })
   }
 }

@@ -49,6 +49,11 @@ final class NodeProcess: Sendable {
     return NodeProcess(child, stream: mine, errors: ErrorTail(errors.read, quiet: quiet), onEnd: onEnd)
   }
 
+  /// Writes to its stdin. One that is gone is an error and no signal, whatever the embedding process does with signals.
+  func send(_ bytes: [UInt8]) throws {
+    guard bytes.withUnsafeBytes({ Sockets.send(stream.number, $0) }) else { throw FerryError(errno: errno, "cannot write to ferry's stdin") }
+  }
+
   /// How it has ended, waiting a little for it: its exit code (nil: it has not ended) and the end of its stderr.
   func outcome(within patience: Duration = .seconds(5)) -> (code: Int32?, errors: String) {
     if ended.wait(atMost: patience) { ended.raise() }

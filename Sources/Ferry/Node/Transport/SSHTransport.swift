@@ -110,7 +110,7 @@ final class SSHTransport: NodeTransport {
     do {
       if isClosed { throw FerryError(.cancelled, "the connection to \(name) is closed") }
       // A stranger's shell may be gone already: what it has said tells more than a broken pipe.
-      try? process.stream.write(script.line)
+      try? process.send(script.line)
       return (process, try word(after: script.marker, from: process, within: Self.patience))
     } catch {
       process.end(grace: .zero)
