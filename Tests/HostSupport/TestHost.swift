@@ -141,6 +141,9 @@ public final class TestHost: Sendable {
   /// Kills the host's processes of that command: those in its network namespace, and so nobody else's.
   private func kill(_ which: (String) -> Bool) {
     guard let pid = holder.withLock({ $0?.pid }), let mine = TestHost.namespace(pid), mine != TestHost.namespace(getpid()) else { return }
+    // Kept open: once it is gone, its number may be that of another test's host.
+    guard let kept = try? Descriptor.open("/proc/\(pid)/ns/net", O_RDONLY) else { return }
+    defer { kept.close() }
     for _ in 0..<400 {
       let victims = Files.names(in: "/proc").compactMap { Int32($0) }.filter { pid in
         guard TestHost.namespace(pid) == mine, let name = try? Files.read("/proc/\(pid)/comm") else { return false }

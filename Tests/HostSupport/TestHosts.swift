@@ -14,7 +14,7 @@ public final class TestHosts: Sendable {
   public let folder: TemporaryFolder
   /// All of them, in the order that they were named in.
   public let hosts: [TestHost]
-  /// For ssh's `-F`: the key, the known hosts, nothing of this machine's.
+  /// For ssh's `-F`: the key, the known hosts, nothing of this machine's. A link that is cut is noticed after ten seconds.
   public let sshConfig: String
   private let network: TestNetwork
 
@@ -42,6 +42,9 @@ public final class TestHosts: Sendable {
         UserKnownHostsFile \(folder("known_hosts"))
         GlobalKnownHostsFile /dev/null
         StrictHostKeyChecking yes
+        ConnectTimeout 5
+        ServerAliveInterval 3
+        ServerAliveCountMax 3
       """)
     try forgetNobody()
     for host in hosts { try boot(host) }

@@ -52,6 +52,44 @@ extension World {
     try command(arguments, environment: ["FERRY_FAULT": fault]).run()
   }
 
+  /// Runs `ferry`, which waits at the first point of that name for `meanwhile`; `afterwards` is done while it goes on. Answers how it ended.
+  package func ferry(
+    _ arguments: String..., at point: String, _ meanwhile: @escaping @Sendable () throws -> Void,
+    afterwards: @escaping @Sendable () throws -> Void = {}
+  ) throws -> Command.Outcome {
+    let hold = folder("hold-\(Hex.random(4))")
+    let command = command(arguments, environment: ["FERRY_FAULT": "hold:\(hold)@\(point)"])
+    let ended = Lock<Command.Outcome?>(nil)
+    _ = try Threads.map([true, false]) { isFerry in
+      if isFerry {
+        let outcome = try command.run()
+        return ended.withLock { $0 = outcome }
+      }
+      try waitFor("ferry to reach \(point)", seconds: 120) { Files.exists(hold) || ended.withLock { $0 != nil } }
+      guard Files.exists(hold) else { return }
+      do { try meanwhile() } catch {
+        try? Files.remove(hold)
+        throw error
+      }
+      try Files.remove(hold)
+      try afterwards()
+    }
+    guard let outcome = ended.withLock({ $0 }) else { throw FerryError(.internal, "ferry did not end") }
+    return outcome
+  }
+
+  /// Whether the one run of this world has said these words.
+  package func hasSaid(_ words: String) throws -> Bool {
+    guard let run = try onlyRun() else { return false }
+    return ((try? folder.read("state/runs/\(run.id)/events.jsonl")) ?? "").contains(words)
+  }
+
+  /// Runs `ferry` on a node that is a host, as a person there does.
+  package func ferry(on name: String, _ arguments: String...) throws -> Command.Outcome {
+    guard let host = try hosts?[name] else { throw FerryError(.internal, "\(name) is no host") }
+    return try host.command(["/usr/local/bin/ferry"] + arguments).run()
+  }
+
   /// The one run of this world.
   package func onlyRun() throws -> RunEntry? { try SQLiteJournal(path: folder("state/journal.sqlite")).runs().first }
 

@@ -50,8 +50,10 @@ package final class World: Sendable {
 
   private static let script = """
     #!/bin/sh
-    # service SIDE ACT: serves while SIDE/serving exists; SIDE/held keeps it down.
+    # service SIDE ACT: serves while SIDE/serving exists; SIDE/held keeps it down. While SIDE-ACT-waits exists, so does the act.
     cd "$(dirname "$0")" || exit 1
+    : > "$1-$2-asked"
+    while [ -e "$1-$2-waits" ]; do sleep 0.05; done
     case $1 in a) other=b ;; *) other=a ;; esac
     case $2 in
       start)
@@ -74,6 +76,15 @@ package final class World: Sendable {
   package func write(_ line: String, at side: String = "a") throws {
     if !Files.exists(folder("\(side)/serving")) { try folder.write("\(side)/serving", "") }
     _ = try Command(["/bin/sh", folder("service"), side, "write", line]).run()
+  }
+
+  /// A power cut at a node that is a host. All that runs there ends; when it is up again, what is enabled there is started, as an engine does
+  /// at boot. At the source that is the service; at the destination too, once it has served.
+  package func reboot(_ name: String) throws {
+    let isEnabled = name == "a" || serves(name)
+    try? Files.remove(folder("\(name)/serving"))
+    try hosts?.reboot(name)
+    if isEnabled, let host = try hosts?[name] { _ = try host.command(["/bin/sh", folder("service"), name, "start"]).run() }
   }
 
   package func serves(_ side: String) -> Bool { Files.exists(folder("\(side)/serving")) }

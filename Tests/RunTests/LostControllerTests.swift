@@ -8,10 +8,8 @@ import TestSupport
 @Suite("Nodes keep enough to act when the controller is gone") struct LostControllerTests {
   /// A run whose controller dies at the first point of that name.
   private func world(diesAt name: String, extra: String = "") throws -> (World, String) {
-    let points = try FaultTests.points("move")
-    let point = try #require(points.firstIndex(of: name), "\(name) is none of \(points)") + 1
     let world = try World()
-    let outcome = try world.ferry("run", world.manifestFile(extra: extra), fault: "controller@\(point)")
+    let outcome = try world.ferry("run", world.manifestFile(extra: extra), fault: "controller@\(name)")
     try #require(outcome.code == 128 + SIGKILL)
     return (world, try #require(try world.onlyRun()).id)
   }
@@ -66,14 +64,12 @@ import TestSupport
     ])
   func stale(agent: String, point: String) async throws {
     try await Threads.run {
-      let points = try FaultTests.points("move")
-      let number = try #require(points.firstIndex(of: point), "\(point) is none of \(points)") + 1
       let world = try World()
       let manifest = try world.manifestFile()
       let controller = try ChildProcess.spawn(
         [Products.ferry, "run", manifest],
         environment: [
-          "FERRY_STATE": world.folder("state"), "FERRY_PLUGINS": world.folder("plugins"), "FERRY_FAULT": "stop-\(agent)@\(number)",
+          "FERRY_STATE": world.folder("state"), "FERRY_PLUGINS": world.folder("plugins"), "FERRY_FAULT": "stop-\(agent)@\(point)",
         ],
         descriptors: [0: Descriptor.open("/dev/null", O_RDWR).release(), 1: 2, 2: 2])
       defer { controller.signalGroup(SIGKILL) }
@@ -116,12 +112,11 @@ import TestSupport
   @Test("a node that is lost is looked for again, for as long as `retry` says", arguments: ["source-agent", "destination-agent"])
   func retry(victim: String) async throws {
     try await Threads.run {
-      let points = try FaultTests.points("move")
       for name in ["copy#0 intended", "final#2 intended", "activate/start@destination intended"] {
-        let point = try #require(points.firstIndex(of: name), "\(name) is none of \(points)") + 1
         let world = try World()
-        let outcome = try world.ferry("run", world.manifestFile(extra: "retry: 60s"), fault: "\(victim)@\(point)")
+        let outcome = try world.ferry("run", world.manifestFile(extra: "retry: 60s"), fault: "\(victim)@\(name)")
         #expect(outcome.code == 0, "\(victim) at \(name): \(outcome.output) \(outcome.errors)")
+        #expect(try world.hasSaid("trying again"), "\(victim) at \(name) was not struck")
         #expect(try world.complaints(serving: "b") == [])
       }
     }

@@ -1,21 +1,27 @@
 import FerrySystem
 import Glibc
 
-/// Kills a chosen process at a chosen point of the journal, so that tests can prove what a crash leaves behind at each of them. A point is a
-/// moment just after a commit; they are numbered from 1 within one session.
+/// Strikes at a chosen point of the journal, so that tests can prove what a loss leaves behind at each of them. A point is a moment just after
+/// a commit; they are numbered from 1 within one session.
 ///
-/// `FERRY_FAULT=list:FILE` writes the points' names; `FERRY_FAULT=TARGET@N` kills TARGET (`controller`, `source-agent`, `destination-agent`,
-/// `source-host`, `destination-host`, `watchdog`) with SIGKILL at point N; `stop-TARGET@N` sends SIGSTOP instead.
+/// `FERRY_FAULT=list:FILE` writes the points' names; `FERRY_FAULT=TARGET@POINT` kills TARGET (`controller`, `source-agent`, `destination-agent`,
+/// `source-host`, `destination-host`, `watchdog`) with SIGKILL at that point, `stop-TARGET@POINT` sends SIGSTOP instead, and
+/// `hold:FILE@POINT` makes FILE and waits until it is gone. POINT is a number, or a name: the first point that is called so.
 struct FaultInjection: Sendable {
   /// The environment variable that asks for it.
   static let variable = "FERRY_FAULT"
 
+  private enum Act: Sendable {
+    case strike(target: String, signal: Int32)
+    case hold(String)
+  }
   private enum Order: Sendable {
     case list(String)
-    case strike(target: String, signal: Int32, point: Int)
+    case once(Act, point: String)
   }
   private let order: Order?
   private let count = Lock(0)
+  private let isDone = Lock(false)
   /// Finds the processes of a target.
   let victims: @Sendable (String) -> [ProcessIdentity]
 
@@ -24,13 +30,16 @@ struct FaultInjection: Sendable {
     let text = Environment.all[Self.variable] ?? ""
     if text.hasPrefix("list:") {
       order = .list(String(text.dropFirst(5)))
-    } else if let at = text.firstIndex(of: "@"), let point = Int(text[text.index(after: at)...]) {
-      let target = text[..<at]
-      let stops = target.hasPrefix("stop-")
-      order = .strike(target: String(stops ? target.dropFirst(5) : target), signal: stops ? SIGSTOP : SIGKILL, point: point)
+    } else if let at = text.firstIndex(of: "@") {
+      order = .once(Self.act(String(text[..<at])), point: String(text[text.index(after: at)...]))
     } else {
       order = nil
     }
+  }
+
+  private static func act(_ text: String) -> Act {
+    if text.hasPrefix("hold:") { return .hold(String(text.dropFirst(5))) }
+    return text.hasPrefix("stop-") ? .strike(target: String(text.dropFirst(5)), signal: SIGSTOP) : .strike(target: text, signal: SIGKILL)
   }
 
   /// A point was reached.
@@ -43,13 +52,23 @@ struct FaultInjection: Sendable {
     switch order {
     case .list(let path):
       if let file = try? Descriptor.open(path, O_WRONLY | O_CREAT | O_APPEND) { try? file.write(Array("\(name)\n".utf8)) }
-    case .strike(let target, let signal, let point):
-      guard number == point else { return }
-      if target == "controller" {
-        kill(getpid(), signal)
-        return
+    case .once(let act, let point):
+      let isDue = isDone.withLock { isDone in
+        guard !isDone, point == name || point == String(number) else { return false }
+        isDone = true
+        return true
       }
-      for victim in victims(target) where victim.isAlive { kill(victim.pid, signal) }
+      if isDue { perform(act) }
+    }
+  }
+
+  private func perform(_ act: Act) {
+    switch act {
+    case .strike(target: "controller", let signal): kill(getpid(), signal)
+    case .strike(let target, let signal): for victim in victims(target) where victim.isAlive { kill(victim.pid, signal) }
+    case .hold(let path):
+      try? Files.replace(path, with: [])
+      while Files.exists(path) { usleep(5000) }
     }
   }
 }

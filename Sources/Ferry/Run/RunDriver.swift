@@ -63,15 +63,15 @@ final class RunDriver: Sendable {
     }
     guard let epoch = try journal.run(id)?.epoch else { throw FerryError(.notFound, "there is no run \(id)") }
     let secrets = try SecretResolver.controllerSecrets(of: manifest.state)
-    let opened = try Threads.map(Side.allCases) { side in
-      let node = try NodeConnection(self.manifest.node(side), side: side, configuration: self.configuration, report: self.relay(side))
-      do { _ = try node.open(self.manifest.openRequest(run: self.id, side: side, epoch: epoch, secrets: secrets)) } catch {
+    // Kept one by one: if only one of them can be had, `close` ends it.
+    _ = try Threads.map(Side.allCases) { [self] side in
+      let node = try NodeConnection(manifest.node(side), side: side, configuration: configuration, report: relay(side))
+      do { _ = try node.open(manifest.openRequest(run: id, side: side, epoch: epoch, secrets: secrets)) } catch {
         node.close()
         throw FerryError.wrap(error).inside(node.name)
       }
-      return node
+      nodes.withLock { $0[side] = node }
     }
-    nodes.withLock { nodes in for node in opened { nodes[node.side] = node } }
     let made = try ChannelMaker(
       manifest, source: source, destination: destination, notice: { [events] text in events.emit(.notice) { $0.text = text } })
     maker.withLock { $0 = made }
@@ -98,7 +98,9 @@ final class RunDriver: Sendable {
       let side: Side = target.hasPrefix("source") || target == "watchdog" ? .source : .destination
       guard let node = nodes.withLock({ $0[side] }) else { return [] }
       if target.hasSuffix("agent") { return [node.agent] }
-      let folder = NodeStore(home: node.hello.home).folder(id, side)
+      // The hosts of tests share this machine's processes, and not its folders.
+      let root = node.isLocal ? "" : "/proc/\(node.agent.pid)/root"
+      let folder = NodeStore(home: root + node.hello.home).folder(id, side)
       let file = target == "watchdog" ? "watchdog" : "processes"
       let lines = ((try? Files.read("\(folder)/\(file)")) ?? []).split(separator: 10)
       return lines.compactMap { try? JSONValue.decode(ProcessIdentity.self, from: Array($0)) }.filter { $0 != node.agent }

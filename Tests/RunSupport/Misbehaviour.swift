@@ -1,10 +1,9 @@
 import FerrySystem
-import RunSupport
 import TestSupport
 
 /// The teaching plugin with a wrapper around each call that can go wrong in every way a plugin can, when a file beside the nodes says so:
 /// `SIDE CALL HOW`, where CALL may carry `-final`.
-enum Misbehaviour {
+package enum Misbehaviour {
   static let source = #"""
     #define _GNU_SOURCE
     #define ferry_module_v1 teaching_module
@@ -87,7 +86,7 @@ enum Misbehaviour {
   }
 
   /// Puts it where the world's own plugin was.
-  static func install(in world: World) throws {
+  package static func install(in world: World) throws {
     try Files.replace(world.folder("plugins/example.so"), with: Files.read(built.get().1), mode: 0o755)
   }
 }
