@@ -51,7 +51,7 @@ final class NodeProcess: Sendable {
 
   /// Writes to its stdin. One that is gone is an error and no signal, whatever the embedding process does with signals.
   func send(_ bytes: [UInt8]) throws {
-    guard bytes.withUnsafeBytes({ Sockets.send(stream.number, $0) }) else { throw FerryError(errno: errno, "cannot write to ferry's stdin") }
+    guard bytes.withUnsafeBytes({ Sockets.send(stream.number, $0) }) else { throw FerryError(errno: errno, "cannot write to it") }
   }
 
   /// How it has ended, waiting a little for it: its exit code (nil: it has not ended) and the end of its stderr.
