@@ -37,6 +37,7 @@ let suites = [
   tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),
   tests("ConformanceTests", ["Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("EngineTests", ["FerryEngine", "FerrySystem", "TestSupport"]),
+  tests("HaystackTests", ["Haystack", "FerrySystem", "TestSupport"], exclude: ["rusty.py"]),
   tests("RsyncTests", ["RsyncPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
 ]
 
@@ -67,6 +68,7 @@ let package = Package(
     .target(name: "FerryEngine", dependencies: ["FerrySystem", "CLinux", "CCurl"], swiftSettings: strict),
     .target(name: "FerryTree", dependencies: ["FerrySystem", "CLinux", "CXXHash", "CCrypto"], swiftSettings: strict),
     .target(name: "FerryPluginKit", dependencies: ["CFerry", "FerrySystem"], swiftSettings: strict),
+    .target(name: "Haystack", dependencies: ["FerrySystem"], swiftSettings: strict),
     .target(
       name: "Ferry",
       dependencies: [
