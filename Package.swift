@@ -31,7 +31,7 @@ let suites = [
   tests("ChannelTests", ["Ferry", "FerrySystem", "TestSupport"]),
   tests("RunTests", ["Ferry", "FerrySystem", "RunSupport", "TestSupport"]),
   tests("PluginKitTests", ["FerryPluginKit", "TestSupport"]),
-  tests("TreeTests", ["FerryTree", "FerrySystem", "TestSupport"]),
+  tests("TreeTests", ["FerryTree", "FerrySystem", "CLinux", "TestSupport"]),
   tests("CommandTests", ["FerryCommand", "Ferry", "FerrySystem", "TestSupport"]),
   tests("ServiceTests", ["Ferry", "FerrySystem", "TestSupport"]),
   tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),

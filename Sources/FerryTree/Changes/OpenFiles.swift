@@ -1,0 +1,143 @@
+import FerrySystem
+import Glibc
+
+/// Files that processes hold open for writing, or map shared. Nothing tells of what is written to them until they are closed, so in a
+/// tree whose service is frozen rather than stopped they count as changed.
+///
+/// A process may see the tree elsewhere, a container in a mount namespace of its own: paths are compared where they are in the file
+/// system, by each process's own table of mounts, and confirmed by the file that is there.
+public struct OpenFiles: Sendable, Hashable {
+  /// Paths below the root.
+  public var paths: Set<[UInt8]> = []
+  /// Files of the root's file system that could not be placed in the tree or outside of it.
+  public var unplaced = 0
+  /// Processes that this user may not look into.
+  public var hidden = 0
+
+  /// Looks at all processes.
+  public init(below root: String) throws {
+    let folder = try TreeFolder(root: root)
+    guard let entry = try folder.entry([]) else { throw FerryError(.notFound, "the folder is gone") }
+    var search = Search(
+      root: folder, device: entry.identity.device, own: try MountTable("/proc/self/mountinfo"),
+      rootPath: try TreeLocation.path(of: folder.descriptor))
+    for name in Files.names(in: "/proc") where name.first?.isNumber == true { search.look(into: "/proc/\(name)") }
+    self = search.found
+  }
+
+  /// As changes.
+  public var changes: TreeChanges { TreeChanges(entries: paths, isComplete: unplaced == 0) }
+
+  fileprivate init() {}
+}
+
+private struct Search {
+  let root: TreeFolder
+  let device: UInt64
+  let own: MountTable
+  let rootPath: [UInt8]
+  var found = OpenFiles()
+  private var tables: [String: MountTable] = [:]
+  private lazy var place = own.place(rootPath)
+
+  init(root: TreeFolder, device: UInt64, own: MountTable, rootPath: [UInt8]) {
+    (self.root, self.device, self.own, self.rootPath) = (root, device, own, rootPath)
+  }
+
+  mutating func look(into process: String) {
+    guard let descriptors = opendir("\(process)/fd") else {
+      if errno == EACCES || errno == EPERM { found.hidden += 1 }
+      return
+    }
+    defer { closedir(descriptors) }
+    while let entry = readdir(descriptors) {
+      let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+      let path = "\(process)/fd/\(name)"
+      var (link, status) = (stat(), stat())
+      // The link's own mode says what it was opened for.
+      guard lstat(path, &link) == 0, link.st_mode & 0o200 != 0, link.st_mode & S_IFMT == S_IFLNK, stat(path, &status) == 0 else { continue }
+      guard UInt64(status.st_dev) == device, status.st_mode & S_IFMT == S_IFREG, status.st_nlink > 0 else { continue }
+      note(Self.target(path), UInt64(status.st_ino), process)
+    }
+    for line in (try? Files.read("\(process)/maps", limit: 256 << 20).split(separator: 0x0a)) ?? [] {
+      // address perms offset device inode path
+      let fields = line.split(separator: 0x20, maxSplits: 5)
+      guard fields.count == 6, fields[1].last == 0x73, let inode = UInt64(String(decoding: fields[4], as: UTF8.self)), inode != 0 else {
+        continue
+      }
+      let path = fields[5].drop { $0 == 0x20 }
+      guard path.first == 0x2f, !path.starts(with: Array("/dev/".utf8)), !path.starts(with: Array("/memfd:".utf8)) else { continue }
+      note(TreeLocation.unescaped(path), inode, process, isMap: true)
+    }
+  }
+
+  /// A map tells of no device that could be compared, so one that cannot be placed is taken for another file system's.
+  private mutating func note(_ path: [UInt8]?, _ inode: UInt64, _ process: String, isMap: Bool = false) {
+    guard let path, path.first == 0x2f, let table = table(of: process) else {
+      if !isMap { found.unplaced += 1 }
+      return
+    }
+    var isElsewhere = false
+    if let there = table.place(path), let place {
+      if there.device == place.device, let below = TreeLocation.relative(there.path, to: place.path) {
+        if confirm(below, inode) { return }
+      } else {
+        isElsewhere = true
+      }
+    }
+    // Bind mounts of a part of the tree, or ones that hide another.
+    if let below = TreeLocation.relative(path, to: rootPath), confirm(below, inode) { return }
+    if !isElsewhere, !isMap { found.unplaced += 1 }
+  }
+
+  private mutating func confirm(_ path: [UInt8], _ inode: UInt64) -> Bool {
+    let name = path.lastIndex(of: 0x2f).map { Array(path[($0 + 1)...]) } ?? path
+    let number = root.descend(path.count == name.count ? [0x2e] : Array(path.dropLast(name.count + 1)))
+    guard number >= 0 else { return false }
+    let folder = TreeFolder(path: [], descriptor: Descriptor(number))
+    guard (try? folder.entry(name))?.identity == FileIdentity(device: device, inode: inode) else { return false }
+    found.paths.insert(path)
+    return true
+  }
+
+  private mutating func table(of process: String) -> MountTable? {
+    let namespace = Self.target("\(process)/ns/mnt").map { String(decoding: $0, as: UTF8.self) } ?? process
+    if let known = tables[namespace] { return known }
+    let table = try? MountTable("\(process)/mountinfo")
+    tables[namespace] = table
+    return table
+  }
+
+  private static func target(_ link: String) -> [UInt8]? {
+    var length = 0
+    let path = [UInt8](unsafeUninitializedCapacity: 4096) { buffer, count in
+      length = buffer.withMemoryRebound(to: CChar.self) { readlink(link, $0.baseAddress.unsafelyUnwrapped, 4096) }
+      count = max(0, length)
+    }
+    return length > 0 ? path : nil
+  }
+}
+
+/// What is mounted where, for one process.
+private struct MountTable {
+  private var mounts: [(point: [UInt8], device: [UInt8], root: [UInt8])] = []
+
+  init(_ path: String) throws {
+    for line in try Files.read(path).split(separator: 0x0a) {
+      let fields = line.split(separator: 0x20, maxSplits: 5)
+      guard fields.count > 4 else { continue }
+      mounts.append((TreeLocation.unescaped(fields[4]), Array(fields[2]), TreeLocation.unescaped(fields[3])))
+    }
+  }
+
+  /// Where a path is in its file system.
+  func place(_ path: [UInt8]) -> (device: [UInt8], path: [UInt8])? {
+    var best: (length: Int, device: [UInt8], path: [UInt8])?
+    for mount in mounts {
+      guard let below = TreeLocation.relative(path, to: mount.point), mount.point.count >= best?.length ?? 0 else { continue }
+      let root = mount.root == [0x2f] ? [] : mount.root
+      best = (mount.point.count, mount.device, below.isEmpty ? mount.root : root + [0x2f] + below)
+    }
+    return best.map { ($0.device, $0.path) }
+  }
+}
