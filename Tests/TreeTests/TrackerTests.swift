@@ -141,10 +141,10 @@ struct Tracking: Sendable, CustomTestStringConvertible {
   @Test("a root that is moved, with all that is above it, is still the same tree", arguments: Tracking.all)
   func movedRoot(_ tracking: Tracking) throws {
     let place = try Place(tracking.parent)
-    try Files.makeFolder("\(place.path)/above/root/d")
-    let tracker = try tracker(tracking, "\(place.path)/above/root")
+    try Files.makeFolder("\(place.path)/above/tree/d")
+    let tracker = try tracker(tracking, "\(place.path)/above/tree")
     rename("\(place.path)/above", "\(place.path)/elsewhere")
-    try Descriptor.open("\(place.path)/elsewhere/root/d/new", O_WRONLY | O_CREAT).close()
+    try Descriptor.open("\(place.path)/elsewhere/tree/d/new", O_WRONLY | O_CREAT).close()
     #expect(tracker.drain().entries.contains(Array("d/new".utf8)))
   }
 
@@ -210,11 +210,11 @@ struct Tracking: Sendable, CustomTestStringConvertible {
     arguments: Tracking.all)
   func mounted(_ tracking: Tracking) throws {
     let place = try Place(tracking.parent)
-    for name in ["root/a", "root/mount", "other"] { try Files.makeFolder("\(place.path)/\(name)") }
-    try #require(try Command(["mount", "--bind", "\(place.path)/other", "\(place.path)/root/mount"]).run().succeeded)
-    defer { _ = try? Command(["umount", "\(place.path)/root/mount"]).run() }
-    let tracker = try tracker(tracking, "\(place.path)/root")
-    try Descriptor.open("\(place.path)/root/mount/file", O_WRONLY | O_CREAT).close()
+    for name in ["tree/a", "tree/mount", "other"] { try Files.makeFolder("\(place.path)/\(name)") }
+    try #require(try Command(["mount", "--bind", "\(place.path)/other", "\(place.path)/tree/mount"]).run().succeeded)
+    defer { _ = try? Command(["umount", "\(place.path)/tree/mount"]).run() }
+    let tracker = try tracker(tracking, "\(place.path)/tree")
+    try Descriptor.open("\(place.path)/tree/mount/file", O_WRONLY | O_CREAT).close()
     #expect(tracker.drain().subtrees.contains(Array("mount".utf8)))
   }
 
