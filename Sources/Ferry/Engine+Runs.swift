@@ -90,7 +90,9 @@ extension Engine {
       for side in Side.allCases {
         let node = try NodeConnection(entry.manifest.node(side), side: side, configuration: self.configuration) { _, _ in }
         defer { node.close() }
-        _ = try node.open(entry.manifest.openRequest(run: entry.id, side: side, epoch: epoch))
+        let record = try node.open(entry.manifest.openRequest(run: entry.id, side: side, epoch: epoch))
+        // A run that could still be rolled back has kept what it replaced.
+        if entry.status == .done, !record.finished { try node.send(.release) }
         try node.send(.finish)
       }
       try self.journal.update(entry.id) { $0.status = .cleaned }

@@ -36,6 +36,8 @@ public struct Manifest: Sendable, Codable, Hashable {
   public var parameters: [String: String] = [:]
   /// How long a node that was lost is looked for again before the run goes back; nil: not at all.
   public var retry: Duration?
+  /// How long a run that is done can still be rolled back; nil: not at all.
+  public var rollbackFor: Duration?
   /// What is odd in the file but stops nothing.
   public var warnings: [Diagnostic] = []
 

@@ -22,6 +22,7 @@ struct ManifestBuilder {
     manifest.verify = typed["verify"].word() ?? manifest.verify
     manifest.digestAlgorithm = typed["digest"].word() ?? manifest.digestAlgorithm
     manifest.onFailure = typed["on-failure"].word() ?? manifest.onFailure
+    manifest.rollbackFor = typed["rollback-for"].duration
     manifest.retry = typed["retry"].duration
     manifest.parameters = parameters
     if let hooks = typed["hooks"]?.string {

@@ -14,6 +14,7 @@ struct ManifestRules {
     checkNames(of: "services", noun: "service")
     checkOrder()
     checkFollow()
+    checkRollback()
     checkSelfMoves()
   }
 
@@ -41,6 +42,13 @@ struct ManifestRules {
         lines[text] = name.mark.line
       }
     }
+  }
+
+  private func checkRollback() {
+    guard let key = tree.entry("rollback-for"), tree["mode"]?.text == Manifest.Mode.move.rawValue else { return }
+    add(
+      key.keyMark, "'rollback-for' is not for a move: there is nothing to go back to once the source is removed",
+      hint: "leave it out, or `mode: copy`")
   }
 
   private func checkServices() {

@@ -40,6 +40,10 @@ public enum ManifestSchema {
     .key(
       "on-failure", .word(Manifest.FailurePolicy.self), "`undo` what was done at the destination, or `keep` it for a look.",
       default: "undo"),
+    .key(
+      "rollback-for", .duration,
+      "How long a run that is done can still be rolled back: what it replaced is kept that long. Not for `move`, which removes the source.",
+      words: "not at all"),
     .key("retry", .duration, "How long a node that was lost is looked for again before the run goes back.", words: "not at all"),
   ])
 

@@ -38,9 +38,9 @@ extension NodeSession {
       switch held.record.state {
       case .inactive, .renounced: return
       case .starting, .active:
-        guard evenIfStarted || held.record.state == .starting else { throw Self.mayLose(record.run) }
+        guard evenIfStarted || held.record.state == .starting || services.isEmpty else { throw Self.mayLose(record.run) }
         try services.stop()
-        // A service that never got healthy has accepted nothing if its state is to the bit what was received.
+        // A service that never got healthy has accepted nothing if its state is to the bit what was received; so has nobody.
         guard try evenIfStarted || isUntouched() else { throw Self.mayLose(record.run) }
       default: break
       }

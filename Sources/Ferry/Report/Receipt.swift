@@ -10,6 +10,8 @@ public struct Receipt: Sendable, Codable, Hashable {
   public var began: Double
   /// When the receipt was made, in seconds since 1970: all is done by then.
   public var ended: Double
+  /// Until when the run can be rolled back, in seconds since 1970; nil: not at all.
+  public var rollbackUntil: Double?
   /// The version of Ferry at the controller.
   public var ferry: String
   /// SHA-256 of the manifest with its parameters.

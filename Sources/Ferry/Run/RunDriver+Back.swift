@@ -50,7 +50,7 @@ extension RunDriver {
     }
     guard try source.record().state == .serving else { return remaining }
     if !permission.keep {
-      for side in [Side.destination, .source] {
+      for side in [Side.destination, .source] where try !node(side).record().finished {
         _ = attempt("clean up the \(side.rawValue)", Step(.prepare, act: "discard", side: side)) { try node(side).send(.discard) }
       }
     }

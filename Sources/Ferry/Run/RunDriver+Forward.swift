@@ -79,7 +79,8 @@ extension RunDriver {
 
   private func conclude() throws -> Receipt {
     try step(Step(manifest.mode == .move ? .retire : .activate, act: "release")) {
-      try destination.send(.release)
+      // What was replaced is the way back, and the lock on the target keeps others from it.
+      if manifest.rollbackFor == nil { try destination.send(.release) }
       try source.send(.release)
       return [:]
     }

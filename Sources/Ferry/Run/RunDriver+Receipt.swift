@@ -8,9 +8,10 @@ extension RunDriver {
     let catalog = try configuration.catalog()
     let providers = Set(manifest.state.map(\.provider)).sorted()
     let plugins = catalog.plugins()
+    let ended = wallClock()
     return Receipt(
-      run: id, name: manifest.name, mode: manifest.mode, began: entry.created, ended: wallClock(), ferry: ferryVersion,
-      manifest: manifest.digest,
+      run: id, name: manifest.name, mode: manifest.mode, began: entry.created, ended: ended,
+      rollbackUntil: manifest.rollbackFor.map { ended + $0.inSeconds }, ferry: ferryVersion, manifest: manifest.digest,
       source: try describe(source), destination: try describe(destination),
       plugins: try providers.map { provider in
         let version = plugins.first { $0.module?.providers.contains { $0.id == provider } ?? false }?.module?.version

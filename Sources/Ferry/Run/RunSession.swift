@@ -6,6 +6,8 @@ struct RunSession: Sendable {
   enum Intention: Sendable {
     case forward
     case back(RunDriver.Permission)
+
+    var isBack: Bool { if case .back = self { true } else { false } }
   }
 
   let configuration: Engine.Configuration
@@ -26,6 +28,9 @@ struct RunSession: Sendable {
     }
     defer { lock.unlock() }
     switch entry.status {
+    case .done where intention.isBack && entry.receipt?.rollbackUntil != nil:
+      // Half undone it is no longer done: both ways are open then.
+      try journal.update(entry.id) { $0.status = .running }
     case .done, .undone, .cleaned:
       throw FerryError(
         .precondition, "run \(entry.id) is \(entry.status.rawValue): there is nothing left to do", hint: "`ferry history` lists all runs")
@@ -44,9 +49,11 @@ struct RunSession: Sendable {
     case .back(let permission): result = try goBack(driver, permission, because: nil)
     }
     driver.close()
+    // A rollback that was refused has changed nothing.
+    let status = entry.status == .done && result.status == .running ? .done : result.status
     try journal.update(entry.id) {
-      $0.status = result.status
-      $0.ended = result.status == .running ? nil : wallClock()
+      $0.status = status
+      $0.ended = status == .running ? nil : status == entry.status ? $0.ended : wallClock()
       $0.error = result.error
       $0.receipt = result.receipt ?? $0.receipt
       $0.controller = nil

@@ -33,6 +33,7 @@ struct Summary {
   }
 
   private var pointer: String {
-    "receipt  run \(receipt.run) · ferry verify \(receipt.run) · ferry receipt \(receipt.run) · ferry cleanup \(receipt.run)"
+    let back = receipt.rollbackUntil.map { " · ferry rollback \(receipt.run) until \(Timestamp.text($0).prefix(10))" } ?? ""
+    return "receipt  run \(receipt.run) · ferry verify \(receipt.run) · ferry receipt \(receipt.run) · ferry cleanup \(receipt.run)\(back)"
   }
 }

@@ -20,6 +20,9 @@ public struct ServiceGroup: Sendable {
     self.report = report
   }
 
+  /// Whether there is none at this end.
+  var isEmpty: Bool { drivers.isEmpty }
+
   /// Read only: what a person should know before the run. An error among the notices means that the run would fail.
   public func check() -> [Notice] {
     let notes = try? ServiceNotes.read(notesPath)
