@@ -19,6 +19,7 @@ func plugin(_ name: String, folder: String, dependencies: [Target.Dependency]) -
 let plugins = [
   plugin("example", folder: "Example", dependencies: ["CFerry"]),
   plugin("rsync", folder: "Rsync", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem", "CLinux"]),
+  plugin("restic", folder: "Restic", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
 ]
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
@@ -38,6 +39,7 @@ let suites = [
   tests("ConformanceTests", ["Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("EngineTests", ["FerryEngine", "FerrySystem", "TestSupport"]),
   tests("HaystackTests", ["Haystack", "FerrySystem", "TestSupport"], exclude: ["rusty.py"]),
+  tests("ResticTests", ["ResticPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
   tests("RsyncTests", ["RsyncPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
 ]
 

@@ -45,17 +45,12 @@ struct RsyncCheck {
   func destination(_ target: RsyncTarget) throws -> CheckReport {
     var report = CheckReport()
     guard let tool = tool(&report) else { return report }
-    let parent = Files.parent(of: target.path)
-    guard Files.isFolder(parent), access(parent, W_OK | X_OK) == 0 else {
-      report.notices.append(
-        .init(
-          .error, "\(parent), where \(target.path) is to be, is not there or cannot be written",
-          hint: "make the folder, or choose another path"))
-      return report
+    if let obstacle = target.obstacle(mayReplace: config.replace == true) {
+      report.notices.append(.init(.error, obstacle.message, hint: obstacle.hint))
     }
-    report.notices += existing(target)
-    var space = statvfs()
-    if statvfs(parent, &space) == 0 { report.room = Int64(clamping: UInt64(space.f_bavail) * UInt64(space.f_frsize)) }
+    let parent = Files.parent(of: target.path)
+    guard Files.isFolder(parent), access(parent, W_OK | X_OK) == 0 else { return report }
+    report.room = target.room
     report.notices += losses(tool.restrict(try FileSystemProbe.form(in: parent)), tool, parent)
     if config.transport == .daemon, geteuid() != 0 {
       report.notices.append(
@@ -82,33 +77,8 @@ struct RsyncCheck {
     return nil
   }
 
-  private func existing(_ target: RsyncTarget) -> [CheckReport.Notice] {
-    var status = stat()
-    guard lstat(target.path, &status) == 0 else { return [] }
-    guard status.st_mode & S_IFMT == S_IFDIR else {
-      return [
-        .init(.error, "the target \(target.path) exists and is not a folder", hint: "name the folder itself, or remove what is there")
-      ]
-    }
-    if RsyncTarget.isMountPoint(target.path) {
-      return [.init(.error, "the target \(target.path) is a mount point and cannot be swapped", hint: "name a folder inside it")]
-    }
-    if Files.names(in: target.path).isEmpty || config.replace == true { return [] }
-    return [
-      .init(
-        .error, "the target \(target.path) exists and is not empty",
-        hint: "say `replace: true` to replace it; it is kept until the run has succeeded")
-    ]
-  }
-
   private func losses(_ form: TreeForm, _ tool: RsyncTool, _ parent: String) -> [CheckReport.Notice] {
-    var lost: [String] = []
-    if !form.owners { lost.append("owners") }
-    if !form.devices { lost.append("device files") }
-    if !form.accessControl { lost.append("ACLs") }
-    if form.attributes != .all {
-      lost.append(form.attributes == .user ? "extended attributes outside the name space 'user'" : "extended attributes")
-    }
+    let lost = form.losses
     if lost.isEmpty { return [] }
     let cause =
       geteuid() != 0

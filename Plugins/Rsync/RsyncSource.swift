@@ -7,20 +7,7 @@ struct RsyncSource {
   let context: ProviderContext
   let config: RsyncConfig
 
-  /// The folder without links in its path; throws if it is not there or, unless that is allowed, holds nothing.
-  func folder() throws -> String {
-    guard let resolved = realpath(config.endpoint.path, nil) else {
-      throw FerryError(errno: errno, "cannot read the source \(config.endpoint.path)")
-    }
-    defer { free(resolved) }
-    let path = String(cString: resolved)
-    guard Files.isFolder(path) else { throw FerryError(.precondition, "the source \(path) is not a folder") }
-    // A file system that is not mounted looks like an empty folder.
-    guard config.allowEmpty == true || !Files.names(in: path).isEmpty else {
-      throw FerryError(.precondition, "the source \(path) is empty", hint: "is it mounted? If it may be empty, say `allow-empty: true`")
-    }
-    return path
-  }
+  func folder() throws -> String { try TreeFolder.resolve(source: config.endpoint.path, allowEmpty: config.allowEmpty == true) }
 
   /// What of the offered form this end can read.
   func form(_ offer: Offer?) throws -> TreeForm {

@@ -176,7 +176,7 @@ private final class TreeDigester: TreeVisitor {
 
   private func leaf(_ folder: TreeFolder, _ entry: TreeEntry, _ memory: DigestCache.Memory) throws -> TreeHash? {
     let first = shared[entry.identity]?.path
-    if entry.isShared, first == nil { shared[entry.identity] = (TreePath.joined(folder.path, entry.name), memory) }
+    if options.form.joins(entry), first == nil { shared[entry.identity] = (TreePath.joined(folder.path, entry.name), memory) }
     var record = CanonicalRecord()
     record.add(entry.kind.rawValue)
     record.add(entry.mode)

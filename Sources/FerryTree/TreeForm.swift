@@ -20,13 +20,33 @@ public struct TreeForm: Sendable, Codable, Hashable {
   public var accessControl: Bool
   /// Extended attributes.
   public var attributes: Attributes
+  /// Sockets: nothing but names.
+  public var sockets: Bool
+  /// That links, fifos, sockets and devices with several names are one; of files it always counts.
+  public var sharedSpecials: Bool
 
   /// A form; everything unless told.
-  public init(owners: Bool = true, devices: Bool = true, accessControl: Bool = true, attributes: Attributes = .all) {
+  public init(
+    owners: Bool = true, devices: Bool = true, accessControl: Bool = true, attributes: Attributes = .all, sockets: Bool = true,
+    sharedSpecials: Bool = true
+  ) {
     self.owners = owners
     self.devices = devices
     self.accessControl = accessControl
     self.attributes = attributes
+    self.sockets = sockets
+    self.sharedSpecials = sharedSpecials
+  }
+
+  /// A form that was written down; what an older Ferry did not know of counts.
+  public init(from decoder: any Decoder) throws {
+    let values = try decoder.container(keyedBy: CodingKeys.self)
+    self.init(
+      owners: try values.decode(Bool.self, forKey: .owners), devices: try values.decode(Bool.self, forKey: .devices),
+      accessControl: try values.decode(Bool.self, forKey: .accessControl),
+      attributes: try values.decode(Attributes.self, forKey: .attributes),
+      sockets: try values.decodeIfPresent(Bool.self, forKey: .sockets) ?? true,
+      sharedSpecials: try values.decodeIfPresent(Bool.self, forKey: .sharedSpecials) ?? true)
   }
 
   /// Everything that this process may write.
@@ -40,7 +60,19 @@ public struct TreeForm: Sendable, Codable, Hashable {
     let least = rank.first { $0 == attributes || $0 == other.attributes } ?? .none
     return TreeForm(
       owners: owners && other.owners, devices: devices && other.devices, accessControl: accessControl && other.accessControl,
-      attributes: least)
+      attributes: least, sockets: sockets && other.sockets, sharedSpecials: sharedSpecials && other.sharedSpecials)
+  }
+
+  /// In words, what of a tree it leaves out for want of rights or of the file system's abilities.
+  public var losses: [String] {
+    var lost: [String] = []
+    if !owners { lost.append("owners") }
+    if !devices { lost.append("device files") }
+    if !accessControl { lost.append("ACLs") }
+    if attributes != .all {
+      lost.append(attributes == .user ? "extended attributes outside the name space 'user'" : "extended attributes")
+    }
+    return lost
   }
 
   func holds(_ attribute: [UInt8]) -> Bool {
@@ -53,10 +85,16 @@ public struct TreeForm: Sendable, Codable, Hashable {
     }
   }
 
-  func holds(_ entry: TreeEntry) -> Bool { devices || !entry.kind.isDevice }
+  func holds(_ entry: TreeEntry) -> Bool {
+    (devices || !entry.kind.isDevice) && (sockets || entry.kind != .socket)
+  }
+
+  /// Whether an entry's other names count.
+  func joins(_ entry: TreeEntry) -> Bool { entry.isShared && (sharedSpecials || entry.kind == .file) }
 
   /// Tells forms apart in what is remembered.
   var stamp: UInt8 {
     (owners ? 1 : 0) | (devices ? 2 : 0) | (accessControl ? 4 : 0) | (attributes == .all ? 16 : attributes == .user ? 8 : 0)
+      | (sockets ? 32 : 0) | (sharedSpecials ? 64 : 0)
   }
 }

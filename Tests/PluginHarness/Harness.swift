@@ -11,6 +11,7 @@ public final class Harness: Sendable {
   private let plugin: PluginFile
   private let executable: String
   private let configs: [Side: JSONValue]
+  private let secrets: [String: [UInt8]]
   private let hosts = Lock<[Side: HostProcess]>([:])
   private let offer = Lock<JSONValue?>(nil)
   private let passes = Lock(0)
@@ -20,8 +21,9 @@ public final class Harness: Sendable {
   /// before PATH.
   public init(
     product: String, provider: String, folder: TemporaryFolder, from: JSONValue, to: JSONValue, keys: [String: JSONValue] = [:],
-    programs: String? = nil
+    secrets: [String: String] = [:], programs: String? = nil
   ) throws {
+    self.secrets = secrets.mapValues { Array($0.utf8) }
     self.folder = folder
     self.provider = provider
     if let programs {
@@ -43,7 +45,7 @@ public final class Harness: Sendable {
       let host = try HostProcess.start(
         HostSettings(
           executable: executable, plugin: plugin, provider: provider, side: side, run: "run1", item: "state",
-          config: configs[side] ?? [:], folder: folder("host-\(side.rawValue)"), stall: .seconds(60),
+          config: configs[side] ?? [:], folder: folder("host-\(side.rawValue)"), secrets: secrets, stall: .seconds(60),
           onLog: { [lines] level, text in lines.withLock { $0.append("\(level): \(text)") } }))
       hosts[side] = host
       return host

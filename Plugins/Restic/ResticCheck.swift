@@ -1,0 +1,95 @@
+import FerryPluginKit
+import FerryTree
+import Glibc
+
+/// Looks before anything is changed.
+struct ResticCheck {
+  let context: ProviderContext
+  let config: ResticConfig
+
+  func source() throws -> CheckReport {
+    var report = CheckReport()
+    let repository = try ResticRepository(context, config)
+    guard look(&report, repository) else { return report }
+    for path in [config.includeFile, config.excludeFile].compactMap({ $0 }) where access(path, R_OK) != 0 {
+      report.notices.append(
+        .init(.error, "the file \(path) cannot be read", hint: "`include-file` and `exclude-file` are files at the source"))
+    }
+    let folder: String
+    do {
+      folder = try ResticSource(context: context, config: config).folder()
+    } catch let error as FerryError {
+      report.notices.append(.init(.error, error.message, hint: error.hint))
+      return report
+    }
+    let count = try TreeCount(root: folder, cancellation: context.cancellation)
+    // What restic will select of it only restic knows.
+    if !config.selects { (report.bytes, report.entries) = (count.bytes, count.entries) }
+    if let sockets = count.kinds[.socket] {
+      report.notices.append(.init(.warning, "\(sockets) sockets are not kept by restic; they are left out of the proof as well"))
+    }
+    if folder.utf8.count + count.longestPath > 4000, !config.selects {
+      report.notices.append(
+        .init(
+          .error, "\(folder) holds a path of \(count.longestPath) bytes; restic ends at 4,095 with the folder's own",
+          hint: "exclude it, or shorten its folders' names"))
+    }
+    if let first = count.unreadable.first, !config.selects {
+      report.notices.append(.init(.error, "\(folder) holds what this user cannot read: \(first)", hint: "run as root, or exclude it"))
+    }
+    if geteuid() != 0 {
+      report.notices.append(.init(.warning, "without root only attributes in the name space 'user' can be read at the source"))
+    }
+    return report
+  }
+
+  func destination(_ target: StagedFolder) throws -> CheckReport {
+    var report = CheckReport()
+    let repository = try ResticRepository(context, config)
+    guard look(&report, repository) else { return report }
+    if case .channel = repository.location {
+      do { _ = try ResticServer.program() } catch { add(error, to: &report) }
+    }
+    if let obstacle = target.obstacle(mayReplace: config.replace == true) {
+      add(obstacle, to: &report)
+      return report
+    }
+    report.room = target.room
+    let parent = Files.parent(of: target.path)
+    let lost = try FileSystemProbe.form(in: parent).losses
+    if !lost.isEmpty {
+      let cause = geteuid() != 0 ? "without root" : "on the file system of \(parent)"
+      report.notices.append(
+        .init(.warning, "\(lost.joined(separator: ", ")) cannot be kept \(cause); they are left out of the proof as well"))
+    }
+    return report
+  }
+
+  /// The tool, the password, and whether that opens the repository, if there is one already.
+  private func look(_ report: inout CheckReport, _ repository: ResticRepository) -> Bool {
+    do {
+      let tool = try ResticTool(context)
+      report.versions["restic"] = tool.version
+      guard tool.isRecent else {
+        report.notices.append(.init(.error, "restic \(tool.version) is too old", hint: "install 0.14 or newer on this node"))
+        return false
+      }
+      _ = try context.secret("password")
+      guard repository.isReachable else { return true }
+      let probe = try repository.run(repository.command(["cat", "config", "--no-lock"]))
+      guard !probe.succeeded else { return true }
+      let failure = ResticFailure.error("cat config", probe)
+      // One that is not there yet is made in `prepare`.
+      if failure.class != .notFound { throw failure }
+      return true
+    } catch {
+      add(error, to: &report)
+      return false
+    }
+  }
+
+  private func add(_ error: any Error, to report: inout CheckReport) {
+    let failure = FerryError.wrap(error)
+    report.notices.append(.init(.error, failure.message, hint: failure.hint))
+  }
+}

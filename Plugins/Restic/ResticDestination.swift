@@ -1,0 +1,95 @@
+import FerryPluginKit
+import FerryTree
+import Glibc
+
+/// What the destination offers.
+struct ResticOffer: Codable {
+  /// What it can hold and restic can carry.
+  var form: TreeForm
+  /// The destination's restic.
+  var version: String
+}
+
+/// receive-state.
+struct ResticDestination {
+  let context: ProviderContext
+  let config: ResticConfig
+  let target: StagedFolder
+
+  /// Neither sockets nor that two names are one link, fifo or device is in a snapshot.
+  static func form(in folder: String) throws -> TreeForm {
+    try FileSystemProbe.form(in: folder).common(with: TreeForm(sockets: false, sharedSpecials: false))
+  }
+
+  func prepare() throws -> Offer {
+    let tool = try ResticTool(context)
+    try target.prepare()
+    let repository = try ResticRepository(context, config)
+    if repository.isKeeper { try repository.open() }
+    let offer = ResticOffer(form: try Self.form(in: target.holder), version: tool.version)
+    return Offer(.private, try JSONValue(encoding: offer).object ?? [:])
+  }
+
+  func receive(_ pass: Pass) throws -> PassReport {
+    let repository = try ResticRepository(context, config)
+    let snapshot: String
+    switch repository.location {
+    case .channel(let path):
+      try ResticServer(context: context, folder: path).serve(on: pass.channel)
+      // The end of the stream means nothing: what counts is that the snapshot is there.
+      let tags = ResticSource.tags(context, pass: pass.number)
+      guard let found = try repository.snapshots(tags: tags).last else {
+        throw FerryError(.peer, "the source wrote no snapshot in pass \(pass.number)")
+      }
+      snapshot = found.id
+    case .url: snapshot = try word(on: pass.channel).snapshot
+    }
+    // restic before 0.17 restores everything each time: once is enough.
+    guard pass.isFinal else { return PassReport(bytes: 0, entries: 0) }
+    try restore(snapshot, repository)
+    let count = try TreeCount(root: target.staged(), cancellation: context.cancellation)
+    return PassReport(bytes: count.bytes, entries: count.entries)
+  }
+
+  /// Restores a snapshot beside the target; until it is whole, nothing that was received before is touched.
+  func restore(_ snapshot: String, _ repository: ResticRepository) throws {
+    let incoming = "\(target.holder)/incoming"
+    try TreeRemoval.remove(incoming)
+    try Files.makeFolder(incoming)
+    var arguments = ["restore", snapshot, "--target", incoming]
+    if try ResticTool(context).keepsHoles { arguments.append("--sparse") }
+    try repository.output(arguments)
+    try target.adopt(try root(in: incoming))
+    try TreeRemoval.remove(incoming)
+    try TreeFolder(root: target.holder).flush()
+  }
+
+  /// The folder that a snapshot is about: its one root.
+  private func root(in incoming: String) throws -> String {
+    let names = Files.names(in: incoming)
+    guard names.count == 1, let name = names.first, Files.isFolder("\(incoming)/\(name)") else {
+      throw FerryError(.precondition, "the snapshot holds \(names.count) roots, and one folder was expected")
+    }
+    return "\(incoming)/\(name)"
+  }
+
+  private func word(on channel: Int32) throws -> ResticWord {
+    var line: [UInt8] = []
+    while true {
+      var states = [channel, context.cancellation.descriptor].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+      // The source is at work on its own and reports from there.
+      context.progress(bytes: 0)
+      let ready = poll(&states, 2, 1000)
+      if ready < 0 && errno != EINTR { throw FerryError(errno: errno, "cannot wait for the source") }
+      try context.checkCancellation()
+      guard ready > 0, states[0].revents != 0 else { continue }
+      var byte: UInt8 = 0
+      let count = recv(channel, &byte, 1, 0)
+      if count < 0 && (errno == EINTR || errno == EAGAIN) { continue }
+      guard count > 0 else { throw FerryError(.peer, "the source ended before its snapshot was written") }
+      if byte == 10 { return try JSONValue.decode(ResticWord.self, from: line) }
+      line.append(byte)
+      guard line.count < 4096 else { throw FerryError(.peer, "the source's word on its snapshot has no end") }
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import FerrySystem
+import TestSupport
+import Testing
+
+@testable import ResticPlugin
+
+@Suite struct DocumentTests {
+  @Test("the README's table has every key of the schema, and no other")
+  func keys() throws {
+    let schema = try JSONValue(parsing: ResticConfig.schema)
+    var known: Set<String> = []
+    for (name, value) in schema["properties"]?.object ?? [:] {
+      let inner = value["properties"]?.object?.keys.map { "\(name).\($0)" } ?? []
+      known.formUnion(inner)
+      if inner.isEmpty || name == "keep" { known.insert(name) }
+    }
+    let text = String(decoding: try Files.read("\(Products.repository)/Plugins/Restic/README.md"), as: UTF8.self)
+    var said: Set<String> = []
+    for line in text.split(separator: "\n") where line.hasPrefix("| `") {
+      let parts = line.split(separator: "|")[0].split(separator: "`", omittingEmptySubsequences: false)
+      said.formUnion(stride(from: 1, to: parts.count, by: 2).map { String(parts[$0]) })
+    }
+    #expect(said == known)
+  }
+
+  @Test("versions are read from what restic prints, and old ones are told")
+  func versions() throws {
+    #expect(try ResticTool(parsing: "restic 0.14.0 compiled with go1.19.8 on linux/amd64\n").isRecent)
+    #expect(try !ResticTool(parsing: "restic 0.14.0 compiled with go1.19.8 on linux/amd64\n").keepsHoles)
+    #expect(try ResticTool(parsing: "restic 0.18.0-dev (compiled manually) compiled with go1.24").keepsHoles)
+    #expect(try !ResticTool(parsing: "restic 0.9.6 compiled with go1.14 on linux/arm").isRecent)
+    #expect(throws: FerryError.self) { try ResticTool(parsing: "rustic 0.9") }
+  }
+
+  @Test("what restic says becomes an error with a class and a next step")
+  func failures() {
+    func error(_ lines: String...) -> FerryError { ResticFailure.error("backup", code: 1, lines: lines) }
+    #expect(error("Fatal: wrong password or no key found").class == .auth)
+    #expect(
+      error("Fatal: unable to open config file: Stat: Access Denied.", "Is there a repository at the following location?").class == .auth)
+    #expect(error("Fatal: unable to open config file: stat /x/config: no such file or directory").class == .notFound)
+    #expect(error("unable to create lock in backend: repository is already locked exclusively by PID 7 on vm").class == .conflict)
+    #expect(error("Fatal: write /x: no space left on device").hint.hasPrefix("free space"))
+    #expect(ResticFailure.lines(#"{"message_type":"exit_error","code":12,"message":"Fatal: wrong password"}"#) == ["Fatal: wrong password"])
+  }
+
+  @Test("a listing is turned back into the bytes of its paths, names that are no text among them")
+  func listing() throws {
+    let json = """
+      {"paths":["/srv/a"],"struct_type":"snapshot"}
+      {"path":"/a","struct_type":"node"}
+      {"path":"/a/new\\nline","struct_type":"node"}
+      {"path":"/a/\\ufffd","struct_type":"node"}
+      """
+    let lines = try ResticListing.decode(json: Array(json.utf8))
+    let plain = Array("snapshot 1 of [/srv/a]:\n/a\n/a/new\nline\n/a/".utf8) + [0xff, 10]
+    #expect(try ResticListing.parse(lines, plain: plain, root: [0x61]) == [Array("new\nline".utf8), [0xff]])
+    #expect(throws: FerryError.self) { try ResticListing.parse(lines, plain: nil, root: [0x62]) }
+  }
+}
