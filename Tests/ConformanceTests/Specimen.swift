@@ -8,6 +8,7 @@ import Testing
 enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
   case exampleFile = "example-file"
   case rsync
+  case restic
   case rsyncDaemon = "rsync, transport daemon"
 
   var testDescription: String { rawValue }
@@ -23,6 +24,10 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
     case .exampleFile:
       harness = try Harness(
         product: "example", provider: "example-file", folder: folder, from: ["file": .string(from)], to: ["file": .string(to)])
+    case .restic:
+      harness = try Harness(
+        product: "restic", provider: "restic", folder: folder, from: ["path": .string(from)], to: ["path": .string(to)],
+        keys: ["repository": .string(folder("repository")), "replace": true], secrets: ["password": "a word"])
     case .rsync, .rsyncDaemon:
       harness = try Harness(
         product: "rsync", provider: "rsync", folder: folder, from: ["path": .string(from)], to: ["path": .string(to)],
@@ -39,7 +44,7 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
   private func make(_ path: String) throws {
     switch self {
     case .exampleFile: try write(path, String(repeating: "content ", count: 500_000))
-    case .rsync, .rsyncDaemon:
+    case .rsync, .rsyncDaemon, .restic:
       try Files.makeFolder("\(path)/folder")
       try write("\(path)/large", String(repeating: "content ", count: 500_000))
       try write("\(path)/folder/small", "small")
@@ -51,7 +56,7 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
   func change(_ path: String, _ number: Int) throws {
     switch self {
     case .exampleFile: try write(path, "changed \(number)")
-    case .rsync, .rsyncDaemon:
+    case .rsync, .rsyncDaemon, .restic:
       try write("\(path)/folder/new \(number)", "new")
       try write("\(path)/large", "changed \(number)")
       unlink("\(path)/folder/small")
