@@ -27,6 +27,10 @@ public enum TreeDigest {
     public var form = TreeForm()
     /// Only these paths count, if given; a folder's children only if the folder is among them.
     public var selection: TreeSelection?
+    /// Which paths count, asked path by path; a folder that does not is not entered.
+    public var includes: (@Sendable (_ path: [UInt8], _ kind: EntryKind) -> Bool)?
+    /// Owners as they count, where they are others on this disk.
+    public var owners: (any OwnerMapping)?
     /// Hashes of earlier passes.
     public var cache: DigestCache?
     /// Whether the cache may be believed; what is read is remembered in any case.
@@ -112,6 +116,7 @@ private final class TreeDigester: TreeVisitor {
     options.progress?(bytes.withLock { $0 }, self.entries)
     entries.removeAll { entry in
       !options.form.holds(entry) || options.selection.map { !$0.contains(TreePath.joined(folder.path, entry.name)) } ?? false
+        || options.includes.map { !$0(TreePath.joined(folder.path, entry.name), entry.kind) } ?? false
     }
     if levels.isEmpty { try visitRoot(folder, entry) }
     var level = Level(leaves: [], digests: Array(repeating: nil, count: entries.count), entries: entries)
@@ -181,8 +186,9 @@ private final class TreeDigester: TreeVisitor {
     record.add(entry.kind.rawValue)
     record.add(entry.mode)
     if options.form.owners {
-      record.add(entry.owner)
-      record.add(entry.group)
+      // What is outside the map stays as it is: it cannot have been sent.
+      record.add(options.owners?.inStream(user: entry.owner) ?? entry.owner)
+      record.add(options.owners?.inStream(group: entry.group) ?? entry.group)
     }
     record.add(entry.modified.seconds)
     record.add(entry.modified.nanoseconds)

@@ -1,0 +1,69 @@
+#define _GNU_SOURCE
+#include "tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/openat2.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+static int64_t result(int64_t value) { return value < 0 ? -errno : value; }
+
+int clinux_open_inside(int folder, const char *path, int flags, int one_file_system) {
+  struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+  if (one_file_system) how.resolve |= RESOLVE_NO_XDEV;
+  long fd;
+  // Resolving gives up when something is renamed meanwhile.
+  do fd = syscall(SYS_openat2, folder, path, &how, sizeof how);
+  while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+  return (int)result(fd);
+}
+int clinux_open_quietly(int folder, const char *name) {
+  int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  int fd = openat(folder, name, flags | O_NOATIME);
+  // Only a file's owner and root may.
+  if (fd < 0 && errno == EPERM) fd = openat(folder, name, flags);
+  return (int)result(fd);
+}
+int64_t clinux_getdents(int folder, void *buffer, uint64_t size) { return result(syscall(SYS_getdents64, folder, buffer, size)); }
+int64_t clinux_pread(int fd, void *bytes, uint64_t length, int64_t offset, int flags) {
+  struct iovec part = {.iov_base = bytes, .iov_len = length};
+  return result(flags ? preadv2(fd, &part, 1, offset, flags) : pread(fd, bytes, length, offset));
+}
+int64_t clinux_pwrite(int fd, const void *bytes, uint64_t length, int64_t offset, int flags) {
+  struct iovec part = {.iov_base = (void *)bytes, .iov_len = length};
+  return result(flags ? pwritev2(fd, &part, 1, offset, flags) : pwrite(fd, bytes, length, offset));
+}
+int clinux_clone(int to, int from) { return (int)result(ioctl(to, FICLONE, from)); }
+int64_t clinux_copy_range(int from, int to, int64_t offset, uint64_t length) {
+  off_t in = offset, out = offset;
+  return result(copy_file_range(from, &in, to, &out, length, 0));
+}
+int clinux_fsetxattr(int fd, const char *name, const void *value, uint64_t size) { return (int)result(fsetxattr(fd, name, value, size, 0)); }
+int clinux_fremovexattr(int fd, const char *name) { return (int)result(fremovexattr(fd, name)); }
+int clinux_mknodat(int folder, const char *name, unsigned mode, uint64_t device) {
+  return (int)result(mknodat(folder, name, mode, (dev_t)device));
+}
+int clinux_set_time(int fd, int64_t seconds, uint32_t nanoseconds) {
+  struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = seconds, .tv_nsec = nanoseconds}};
+  return (int)result(futimens(fd, times));
+}
+int clinux_set_time_at(int folder, const char *name, int64_t seconds, uint32_t nanoseconds) {
+  struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = seconds, .tv_nsec = nanoseconds}};
+  return (int)result(utimensat(folder, name, times, AT_SYMLINK_NOFOLLOW));
+}
+int64_t clinux_cached_pages(int fd, int64_t offset, int64_t length) {
+  struct {
+    uint64_t offset, length;
+  } range = {(uint64_t)offset, (uint64_t)length};
+  struct {
+    uint64_t cached, dirty, writeback, evicted, recently_evicted;
+  } found;
+  int64_t failed = result(syscall(451 /* cachestat */, fd, &range, &found, 0));
+  return failed < 0 ? failed : (int64_t)found.cached;
+}
