@@ -64,7 +64,7 @@ extension ReceiveJob {
     guard let first = root.status(of: entry.extra), let status = root.status(of: entry.path), status.identity == first.identity else {
       return
     }
-    links.join(entry.path, to: entry.extra, size: status.size)
+    links.join(entry.path, key, to: entry.extra, original, size: status.size)
     index.restamp(original, status.stamp, size: status.size)
     index.set(TreeIndex.Slot(key: key, stamp: status.stamp, leaf: entry.leaf, size: status.size))
   }

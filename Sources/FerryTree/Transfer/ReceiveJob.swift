@@ -55,7 +55,7 @@ final class ReceiveJob: @unchecked Sendable {
   /// A path is no more, or is something else from now on.
   func forget(_ path: UnsafeRawBufferPointer) {
     let key = TreeIndex.key(path, index.seed)
-    links.leave(path)
+    links.leave(key)
     blocks.withLock { if !$0.isEmpty { $0[key] = nil } }
     if index.remove(key) { removed.withLock { $0.append(key) } }
   }

@@ -159,7 +159,7 @@ extension ReceiveLane {
     }
     let leaf = scratch.leaf(record.meta, content: content, attributes: extra.isEmpty ? TreeLeaf() : TreeLeaf(of: extra))
     let key = scratch.key(job.index.seed)
-    job.links.leave(scratch.path)
+    job.links.leave(key)
     job.blocks.withLock { known in if blocks != nil || !known.isEmpty { known[key] = blocks } }
     job.index.set(TreeIndex.Slot(key: key, stamp: status()?.stamp ?? 0, leaf: leaf, size: size))
     note(leaf)

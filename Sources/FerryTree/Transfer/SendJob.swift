@@ -10,6 +10,8 @@ final class SendJob: @unchecked Sendable {
     var key: UInt64
     var stamp: UInt64
     var group: TreeLinks.Group
+    /// Nothing else was sent of its folder, whose times the link changes.
+    var isAlone = false
   }
 
   let pass: TreePass
@@ -23,6 +25,8 @@ final class SendJob: @unchecked Sendable {
   let horizon: FileTime?
   /// Every folder says what it holds, since the receiver may hold more.
   let namesAll: Bool
+  /// Only what a tracker named is looked at.
+  let isTracked: Bool
   let stack = SendStack()
 
   private let pending = Lock<[Link]>([])
@@ -32,10 +36,10 @@ final class SendJob: @unchecked Sendable {
 
   init(
     _ pass: TreePass, root: TreeRoot, options: TreeOptions, index: TreeIndex, links: TreeLinks, blocks: Lock<[UInt64: ContentBlocks]>,
-    horizon: FileTime?, namesAll: Bool
+    horizon: FileTime?, namesAll: Bool, isTracked: Bool
   ) {
     (self.pass, self.root, self.options, self.index, self.links, self.blocks) = (pass, root, options, index, links, blocks)
-    (self.horizon, self.namesAll) = (horizon, namesAll)
+    (self.horizon, self.namesAll, self.isTracked) = (horizon, namesAll, isTracked)
   }
 
   func later(_ link: Link) { pending.withLock { $0.append(link) } }

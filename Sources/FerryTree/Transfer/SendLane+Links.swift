@@ -5,7 +5,7 @@ extension SendLane {
   /// The names that are links to what other lanes have sent. All content is on its way by now.
   func sendLinks() throws {
     var said: [UInt8]?
-    for link in job.takeLinks() {
+    for link in job.takeLinks() + unmet() {
       guard let settled = try settled(link.group) else { continue }
       if said != link.folder {
         try link.folder.withUnsafeBytes { try writer.add(TreeRecord(.folder), extra: $0) }
@@ -21,6 +21,22 @@ extension SendLane {
       let leaf = scratch.leaf(settled.meta, content: settled.content, attributes: settled.attributes)
       let size = settled.meta.kind == .file ? Int64(settled.meta.size) : 0
       settle(TreeIndex.Slot(key: link.key, stamp: link.stamp, leaf: leaf, size: size), bytes: 0)
+      if link.isAlone {
+        try sendFolder(link.folder)
+        said = nil
+      }
+    }
+  }
+
+  /// Names that nobody named, which at the receiver still are what the file was before.
+  private func unmet() -> [SendJob.Link] {
+    job.links.unmet(pass: job.pass.number).compactMap { path, key, file, group in
+      // Those that are gone are named.
+      guard job.root.status(of: path)?.identity == file else { return nil }
+      let slash = path.lastIndex(of: 0x2f)
+      return SendJob.Link(
+        folder: slash.map { Array(path[..<$0]) } ?? [], name: Array(path[(slash.map { $0 + 1 } ?? 0)...]), key: key, stamp: 0, group: group,
+        isAlone: true)
     }
   }
 

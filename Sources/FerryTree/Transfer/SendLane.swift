@@ -39,7 +39,7 @@ final class SendLane: @unchecked Sendable {
       if job.options.cancellation?.isCancelled == true { throw FerryError(.cancelled, "the pass was cancelled") }
       switch work {
       case .folder(let path): try enter(path) { try scan($0) }
-      case .itself(let path): try enter(path) { try sendItself($0, always: true) }
+      case .itself(let path): try sendFolder(path)
       case .part(let path, let packed, let listed): try enter(path) { _ in try part(packed, listed: listed) }
       case .file(let path, let name):
         try enter(path) { _ in
@@ -62,7 +62,11 @@ final class SendLane: @unchecked Sendable {
     try path.withUnsafeBytes { bytes in
       guard scratch.enter(bytes) else { return try job.trouble(ENAMETOOLONG, "cannot send", bytes) }
       folder = job.root.open(bytes)
-      guard folder >= 0 else { return try job.trouble(-folder, "cannot open", bytes) }
+      guard folder >= 0 else {
+        // What a tracker named may be gone by now; it named the folder above as well.
+        if job.isTracked, [-ENOENT, -ENOTDIR, -ELOOP].contains(folder) { return }
+        return try job.trouble(-folder, "cannot open", bytes)
+      }
       defer {
         close(folder)
         folder = -1
@@ -82,6 +86,9 @@ final class SendLane: @unchecked Sendable {
   }
 
   // MARK: Folders
+
+  /// A folder's own metadata.
+  func sendFolder(_ path: [UInt8]) throws { try enter(path) { try sendItself($0, always: true) } }
 
   private func scan(_ status: TreeStatus) throws {
     report.entries += 1
@@ -200,15 +207,16 @@ final class SendLane: @unchecked Sendable {
     if whole {
       // Decided when it became work of its own.
     } else if status.isShared {
-      switch job.links.meet(status.identity, Array(scratch.path), size: status.size, isKnown: looksSame, pass: job.pass.number) {
+      switch job.links.meet(status.identity, key, Array(scratch.path), size: status.size, isKnown: looksSame, pass: job.pass.number) {
       case .unchanged: return
       case .content(let first): group = first
       case .link(let first):
         folderIsTouched = true
         return job.later(SendJob.Link(folder: folderPath, name: Array(name), key: key, stamp: stamp, group: first))
       }
-    } else if looksSame {
-      return
+    } else {
+      job.links.leave(key)
+      if looksSame { return }
     }
     if status.kind == .file, status.size >= Self.largeFile, !whole, group == nil {
       folderIsTouched = true

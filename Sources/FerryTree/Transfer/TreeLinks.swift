@@ -6,12 +6,13 @@ final class TreeLinks: @unchecked Sendable {
   final class Group {
     /// The name under which its content is at the receiver.
     fileprivate(set) var original: [UInt8] = []
-    fileprivate(set) var members: Set<[UInt8]> = []
-    fileprivate var pass = -1
-    fileprivate var isSent = false
-    fileprivate var size: Int64 = 0
     /// What went over with the content.
     var settled: (meta: TreeMeta, content: TreeLeaf, attributes: TreeLeaf)?
+    fileprivate var members: [UInt64: [UInt8]] = [:]
+    fileprivate var pass = -1
+    fileprivate var isSent = false
+    fileprivate var met: Set<UInt64> = []
+    fileprivate var size: Int64 = 0
   }
 
   /// What becomes of a name in this pass.
@@ -22,66 +23,58 @@ final class TreeLinks: @unchecked Sendable {
   }
 
   private let lock = Lock(())
-  private var byPath: [[UInt8]: Group] = [:]
+  private var byKey: [UInt64: Group] = [:]
   private var byFile: [FileIdentity: Group] = [:]
 
   /// Sender: a name was met. The first of a file that changed carries its content; all others then become links to it, even those that
   /// look as they did: at the receiver they are links to what was there before.
-  func meet(_ file: FileIdentity, _ path: [UInt8], size: Int64, isKnown: Bool, pass: Int) -> Role {
+  func meet(_ file: FileIdentity, _ key: UInt64, _ path: [UInt8], size: Int64, isKnown: Bool, pass: Int) -> Role {
     lock.withLock { _ in
       let group = byFile[file] ?? Group()
       group.size = size
       byFile[file] = group
-      if let before = byPath[path], before !== group { leave(path, before) }
-      group.members.insert(path)
-      byPath[path] = group
+      if let before = byKey[key], before !== group { before.members[key] = nil }
+      group.members[key] = path
+      byKey[key] = group
       if group.pass != pass {
-        (group.pass, group.original, group.isSent, group.settled) = (pass, path, !isKnown, nil)
+        (group.pass, group.original, group.isSent, group.settled, group.met) = (pass, path, !isKnown, nil, [key])
         return isKnown ? .unchanged : .content(group)
       }
+      group.met.insert(key)
       return isKnown && !group.isSent ? .unchanged : .link(group)
     }
   }
 
-  /// Receiver: a path became another name of what is at `original`.
-  func join(_ path: [UInt8], to original: [UInt8], size: Int64) {
+  /// Sender: names that a tracker had no reason to name, of files whose content went over under another one.
+  func unmet(pass: Int) -> [(path: [UInt8], key: UInt64, file: FileIdentity, group: Group)] {
     lock.withLock { _ in
-      if let before = byPath[path] { leave(path, before) }
-      let group = byPath[original] ?? Group()
+      byFile.filter { $0.value.pass == pass && $0.value.isSent }.flatMap { file, group in
+        group.members.filter { !group.met.contains($0.key) }.map { ($0.value, $0.key, file, group) }
+      }
+    }
+  }
+
+  /// Receiver: a path became another name of what is at `original`.
+  func join(_ path: [UInt8], _ key: UInt64, to original: [UInt8], _ first: UInt64, size: Int64) {
+    lock.withLock { _ in
+      let group = byKey[first] ?? Group()
+      if let before = byKey[key], before !== group { before.members[key] = nil }
       group.size = size
-      group.members.formUnion([original, path])
-      (byPath[original], byPath[path]) = (group, group)
+      (group.members[first], group.members[key]) = (original, path)
+      (byKey[first], byKey[key]) = (group, group)
     }
   }
 
   /// A path is no longer a name of what it was.
-  func leave(_ path: UnsafeRawBufferPointer) {
-    lock.withLock { _ in
-      guard !byPath.isEmpty else { return }
-      let path = Array(path)
-      if let group = byPath[path] { leave(path, group) }
-    }
-  }
-
-  private func leave(_ path: [UInt8], _ group: Group) {
-    group.members.remove(path)
-    byPath[path] = nil
-  }
-
-  /// The other names of what a path was, or of the file that it is now.
-  func companions(of path: [UInt8], _ file: FileIdentity?) -> Set<[UInt8]> {
-    lock.withLock { _ in (byPath[path]?.members ?? []).union(file.flatMap { byFile[$0]?.members } ?? []) }
-  }
-
-  var isEmpty: Bool { lock.withLock { _ in byPath.isEmpty } }
+  func leave(_ key: UInt64) { lock.withLock { _ in byKey.removeValue(forKey: key)?.members[key] = nil } }
 
   /// What the groups add to the sum of leaves, one each, over its paths in any order; and bytes that the index counts more than once.
   var total: (sum: TreeLeaf, repeated: Int64) {
     lock.withLock { _ in
       var total = (sum: TreeLeaf(), repeated: Int64(0))
       var seen: Set<ObjectIdentifier> = []
-      for group in byPath.values where group.members.count > 1 && seen.insert(ObjectIdentifier(group)).inserted {
-        total.sum += Self.leaf(group.members)
+      for group in byKey.values where group.members.count > 1 && seen.insert(ObjectIdentifier(group)).inserted {
+        total.sum += Self.leaf(group.members.values)
         total.repeated += Int64(group.members.count - 1) * group.size
       }
       return total

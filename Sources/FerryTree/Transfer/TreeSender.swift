@@ -46,7 +46,8 @@ public final class TreeSender {
     let changes = agrees && hasWalked ? pass.changes.flatMap { $0.isComplete ? $0 : nil } : nil
     if changes == nil { links = TreeLinks() }
     let job = SendJob(
-      pass, root: root, options: options, index: index, links: links, blocks: blocks, horizon: horizon, namesAll: !agrees)
+      pass, root: root, options: options, index: index, links: links, blocks: blocks, horizon: horizon, namesAll: !agrees,
+      isTracked: changes != nil)
     try plan(job, changes)
     let workers = (0..<lanes).map { SendLane(job, wires[$0 % wires.count], lane: $0) }
     try run(workers, job, wires)
@@ -132,22 +133,16 @@ public final class TreeSender {
     guard let changes else { return job.stack.push(.folder([])) }
     var parts: [[UInt8]: [UInt8]] = [:]
     var whole: Set<[UInt8]> = []
-    var entries = changes.entries
-    // All names of a file are looked at if one is.
-    if !links.isEmpty {
-      for path in changes.entries {
-        entries.formUnion(links.companions(of: path, job.root.status(of: path)?.identity))
-      }
-      for path in entries { path.withUnsafeBytes { links.leave($0) } }
-    }
     for path in changes.subtrees {
-      entries.insert(path)
-      if job.root.status(of: path)?.kind == .folder { whole.insert(known(path, job.index)) }
+      if job.root.status(of: path)?.kind == .folder { whole.insert(topmostUnknown(path, job.index) ?? path) }
     }
-    for path in entries where !path.isEmpty {
-      let top = known(path, job.index)
-      if top.count < path.count {
+    for path in changes.entries.union(changes.subtrees) {
+      if let top = topmostUnknown(path, job.index) {
         whole.insert(top)
+        continue
+      }
+      guard !path.isEmpty else {
+        job.stack.push(.itself(path))
         continue
       }
       let slash = path.lastIndex(of: 0x2f)
@@ -155,24 +150,18 @@ public final class TreeSender {
       guard name.count < 256 else { continue }
       parts[slash.map { Array(path[..<$0]) } ?? [], default: []] += [UInt8(name.count)] + name
     }
-    if entries.contains([]) { job.stack.push(.itself([])) }
-    for path in whole where !whole.contains(where: { path.count > $0.count && ($0.isEmpty || path.starts(with: $0 + [0x2f])) }) {
-      job.stack.push(.folder(path))
-      // The folder that it is in has changed as well.
-      if let slash = path.lastIndex(of: 0x2f) { job.stack.push(.itself(Array(path[..<slash]))) } else { job.stack.push(.itself([])) }
-    }
+    for path in whole where !Self.folders(above: path).contains(where: whole.contains) { job.stack.push(.folder(path)) }
     for (folder, names) in parts { job.stack.push(.part(folder: folder, names: names, listed: false)) }
   }
 
-  /// The path, or the topmost folder above it that was never sent.
-  private func known(_ path: [UInt8], _ index: TreeIndex) -> [UInt8] {
-    var end = 0
-    while end < path.count {
-      let upper = Array(path[..<end])
-      guard upper.withUnsafeBytes({ index.find(TreeIndex.key($0, index.seed)) }) != nil else { return upper }
-      end = path[(end == 0 ? 0 : end + 1)...].firstIndex(of: 0x2f) ?? path.count
-    }
-    return path
+  /// The first folder above a path that was never sent, if there is one.
+  private func topmostUnknown(_ path: [UInt8], _ index: TreeIndex) -> [UInt8]? {
+    Self.folders(above: path).first { upper in upper.withUnsafeBytes { index.find(TreeIndex.key($0, index.seed)) } == nil }
+  }
+
+  /// The root first.
+  private static func folders(above path: [UInt8]) -> [[UInt8]] {
+    path.isEmpty ? [] : [[]] + path.indices.filter { path[$0] == 0x2f }.map { Array(path[..<$0]) }
   }
 
   /// The receiver's last words: what it removed, and what it has now.
@@ -186,6 +175,7 @@ public final class TreeSender {
       while block.position + 8 <= block.end {
         let key = (block.base + block.position).load(as: UInt64.self)
         if index.remove(key) { removed += 1 }
+        links.leave(key)
         blocks.withLock { $0[key] = nil }
         block.position += 8
       }

@@ -41,8 +41,9 @@ final class TreeSurvey: @unchecked Sendable {
   /// Files with several names, as they were found.
   var links: TreeLinks {
     let links = TreeLinks()
+    func key(_ path: [UInt8]) -> UInt64 { path.withUnsafeBytes { TreeIndex.key($0, gathered.seed) } }
     for group in shared.withLock({ $0 }).values {
-      for path in group.paths.dropFirst() { links.join(path, to: group.paths[0], size: group.size) }
+      for path in group.paths.dropFirst() { links.join(path, key(path), to: group.paths[0], key(group.paths[0]), size: group.size) }
     }
     return links
   }
