@@ -18,6 +18,9 @@ public final class Engine: Sendable {
     /// The configuration file of ssh in place of the user's own: `FERRY_SSH_CONFIG`.
     public var sshConfig: String? = Environment.all["FERRY_SSH_CONFIG"].flatMap { $0.isEmpty ? nil : Files.absolute($0) }
 
+    /// The key of each direct channel. A test's own tells whether it shows up anywhere.
+    var newKey: @Sendable () -> ChannelKey = { ChannelKey() }
+
     /// The configuration of an installed `ferry`: plugins from `FERRY_PLUGINS` (folders, with colons between) or else beside the program in
     /// `../lib/ferry/plugins`, state in `FERRY_STATE` or else where the user's own is kept.
     public init(executable: String = Configuration.ownExecutable, stateFolder: String? = nil, pluginFolders: [String]? = nil) {
@@ -43,10 +46,13 @@ public final class Engine: Sendable {
     /// Where the plugins' pins are: beside the first plugin folder.
     public var lockPath: String { "\(Files.parent(of: pluginFolders.first ?? "/plugins"))/ferry.lock" }
 
+    /// What `ferry.lock` pins; nil without one.
+    func pins() throws -> PluginLock? { try PluginLock.read(lockPath) }
+
     /// The plugins of this configuration.
     public func catalog() throws -> PluginCatalog {
       PluginCatalog(
-        folders: pluginFolders, lock: try PluginLock.read(lockPath), executable: executable, cache: Self.cache.map { "\($0)/plugins" })
+        folders: pluginFolders, lock: try pins(), executable: executable, cache: Self.cache.map { "\($0)/plugins" })
     }
 
     /// What was read once and is known again, such as what plugins have said about themselves: worth keeping, and no loss.
@@ -82,7 +88,9 @@ public final class Engine: Sendable {
   public func check(_ manifest: Manifest, options: RunOptions = RunOptions()) async throws -> PreflightReport {
     try await Threads.run {
       try self.look(manifest) {
-        try Preflight(manifest: manifest, options: options).run(source: $0, destination: $1) { try Threads.inOrder($0, $1) }
+        try Preflight(manifest: manifest, options: options, pins: self.configuration.pins()).run(source: $0, destination: $1) {
+          try Threads.inOrder($0, $1)
+        }
       }
     }
   }
@@ -92,7 +100,8 @@ public final class Engine: Sendable {
     let (preflight, channel) = try await Threads.run {
       try self.look(manifest) { source, destination in
         (
-          try Preflight(manifest: manifest, options: options).run(source: source, destination: destination) { try Threads.inOrder($0, $1) },
+          try Preflight(manifest: manifest, options: options, pins: self.configuration.pins()).run(source: source, destination: destination)
+          { try Threads.inOrder($0, $1) },
           try ChannelMaker(manifest, source: source, destination: destination).describe()
         )
       }

@@ -6,6 +6,9 @@ public final class RPCConnection: Sendable {
   /// Takes one notification, in the order of arrival.
   public typealias Listener = @Sendable (_ method: String, _ params: JSONValue) -> Void
 
+  /// `code` of the error of a call whose connection went before the answer came.
+  public static let lost = "connection-lost"
+
   private struct Message: Codable {
     var jsonrpc = "2.0"
     var id: Int64?
@@ -52,7 +55,7 @@ public final class RPCConnection: Sendable {
   /// Reads until the other side is gone; then every call that still waits fails. Returns what broke the connection, nil if the other side
   /// closed it.
   @discardableResult public func serve() -> FerryError? {
-    var reason = FerryError(.peer, "the connection to \(name) is gone")
+    var reason = FerryError(.peer, "the connection to \(name) is gone", code: Self.lost)
     var broken: FerryError?
     do {
       while let (bytes, descriptors) = try line.receive() { try take(bytes, descriptors) }
@@ -86,7 +89,7 @@ public final class RPCConnection: Sendable {
       try line.send(JSONValue.encode(Message(id: id, method: method, params: params)), descriptors: descriptors)
     } catch {
       state.withLock { _ = $0.pending.removeValue(forKey: id) }
-      throw FerryError(.peer, "the connection to \(name) is gone")
+      throw FerryError(.peer, "the connection to \(name) is gone", code: Self.lost)
     }
     if let timeout {
       guard pending.arrived.wait(atMost: timeout) else {

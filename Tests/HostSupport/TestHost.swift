@@ -91,6 +91,17 @@ public final class TestHost: Sendable {
     return command
   }
 
+  /// The TCP ports of IPv4 that somebody on the host listens at now.
+  public func listening() -> [UInt16] {
+    guard let pid = holder.withLock({ $0?.pid }), let table = try? Files.read("/proc/\(pid)/net/tcp") else { return [] }
+    return String(decoding: table, as: UTF8.self).split(separator: "\n").compactMap { line in
+      let words = line.split(separator: " ")
+      // The state 0A is LISTEN; an address is HEX:PORT.
+      guard words.count > 3, words[3] == "0A", let port = words[1].split(separator: ":").last else { return nil }
+      return UInt16(port, radix: 16)
+    }
+  }
+
   /// Whether it was booted and not killed since.
   public var isUp: Bool { holder.withLock { $0 != nil } }
   var end: TestNetwork.End { TestNetwork.End(number: number, pid: holder.withLock { $0?.pid }) }
@@ -145,14 +156,20 @@ public final class TestHost: Sendable {
     guard let kept = try? Descriptor.open("/proc/\(pid)/ns/net", O_RDONLY) else { return }
     defer { kept.close() }
     for _ in 0..<400 {
-      let victims = Files.names(in: "/proc").compactMap { Int32($0) }.filter { pid in
-        guard TestHost.namespace(pid) == mine, let name = try? Files.read("/proc/\(pid)/comm") else { return false }
-        return which(String(decoding: name, as: UTF8.self))
+      let victims = TestHost.processes(in: mine).filter { pid in
+        (try? Files.read("/proc/\(pid)/comm")).map { which(String(decoding: $0, as: UTF8.self)) } ?? false
       }
       if victims.isEmpty { return }
       for victim in victims { _ = Glibc.kill(victim, SIGKILL) }
       usleep(5000)
     }
+  }
+
+  /// What runs on the host now.
+  public func processes() -> [Int32] { holder.withLock { $0?.pid }.flatMap { Self.namespace($0) }.map { Self.processes(in: $0) } ?? [] }
+
+  private static func processes(in network: String) -> [Int32] {
+    Files.names(in: "/proc").compactMap { Int32($0) }.filter { namespace($0) == network }
   }
 
   private static func namespace(_ pid: Int32) -> String? {
@@ -190,7 +207,8 @@ public final class TestHost: Sendable {
     Threads.detach {
       let outcome = Result {
         try ChildProcess.spawn(
-          arguments, environment: ["HOME": "/", "TMPDIR": nil, "PATH": path], directory: "/",
+          // A host inherits nothing from this machine.
+          ["env", "-i", "HOME=/", "PATH=\(path)"] + arguments, directory: "/",
           descriptors: [0: null.number, 1: copy.number, 2: copy.number], ties: .thread)
       }
       copy.close()

@@ -17,6 +17,7 @@ public final class TestHosts: Sendable {
   /// For ssh's `-F`: the key, the known hosts, nothing of this machine's. A link that is cut is noticed after ten seconds.
   public let sshConfig: String
   private let network: TestNetwork
+  private let wires = Lock<[TestWire]>([])
 
   /// Makes and boots hosts. `ferry` is the program that `ferry` is there, with those plugins; nil: there is none.
   public init(_ names: [String], in folder: TemporaryFolder, ferry: String? = Products.ferry, plugins: String? = nil) throws {
@@ -86,8 +87,11 @@ public final class TestHosts: Sendable {
   /// Mends what was cut.
   public func mend(_ one: String?, _ other: String?) throws { try network.setCut(false, end(one), end(other)) }
 
-  /// Makes a link slow or lossy with netem, in both directions: `["delay", "20ms", "loss", "1%"]`. Throws `unsupported` if this kernel has no netem.
-  public func impair(_ one: String?, _ other: String?, _ netem: [String]) throws { try network.impair(netem, end(one), end(other)) }
+  /// Makes a link as bad as a test wants it, in both directions, until one of the hosts boots.
+  public func impair(_ one: String?, _ other: String?, _ quality: TestWire.Quality) throws {
+    let wire = try network.link(end(one), end(other), through: quality)
+    wires.withLock { $0.append(wire) }
+  }
 
   private func end(_ name: String?) throws -> TestNetwork.End {
     try name.map { try self[$0].end } ?? TestNetwork.End(number: TestHosts.controller, pid: nil)

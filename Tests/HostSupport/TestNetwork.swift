@@ -46,13 +46,26 @@ final class TestNetwork: Sendable {
     _ = try? Command(prefix(one) + ["ip", "link", "del", near]).run()
     try ip(
       one,
-      [
-        "link", "add", near, "address", hardware(one.number, to: other.number), "type", "veth", "peer", "name", far,
-        "address", hardware(other.number, to: one.number),
-      ] + (other.pid.map { ["netns", "\($0)"] } ?? []))
+      ["link", "add", near, "type", "veth", "peer", "name", far] + (other.pid.map { ["netns", "\($0)"] } ?? []))
+    try setUp(one, other)
+  }
+
+  /// Puts a wire that a test has made in the place of the link.
+  func link(_ one: End, _ other: End, through wire: TestWire.Quality) throws -> TestWire {
+    let names = [(one, other), (other, one)].map { device($0.number, to: $1.number) }
+    _ = try? Command(prefix(one) + ["ip", "link", "del", names[0]]).run()
+    let made = try TestWire(names[0], names[1], wire)
+    for (end, name) in zip([one, other], names) {
+      if let pid = end.pid { try ip(End(number: end.number, pid: nil), ["link", "set", name, "netns", "\(pid)"]) }
+    }
+    try setUp(one, other)
+    return made
+  }
+
+  private func setUp(_ one: End, _ other: End) throws {
     for (end, peer) in [(one, other), (other, one)] {
       let device = device(end.number, to: peer.number)
-      try ip(end, ["link", "set", device, "up"])
+      try ip(end, ["link", "set", device, "address", hardware(end.number, to: peer.number), "up"])
       try ip(end, ["addr", "add", address(end.number), "peer", address(peer.number), "dev", device])
       try ip(end, ["-6", "addr", "add", address6(end.number), "peer", address6(peer.number), "dev", device, "nodad"])
       try setNeighbour(end, peer, hardware(peer.number, to: end.number))
@@ -69,15 +82,6 @@ final class TestNetwork: Sendable {
   private func setNeighbour(_ end: End, _ peer: End, _ hardware: String) throws {
     for address in [address(peer.number), address6(peer.number)] {
       try ip(end, ["neigh", "replace", address, "lladdr", hardware, "nud", "permanent", "dev", device(end.number, to: peer.number)])
-    }
-  }
-
-  func impair(_ netem: [String], _ one: End, _ other: End) throws {
-    for (end, peer) in [(one, other), (other, one)] {
-      let outcome = try Command(
-        prefix(end) + ["tc", "qdisc", "replace", "dev", device(end.number, to: peer.number), "root", "netem"] + netem
-      ).run()
-      guard outcome.succeeded else { throw FerryError(.unsupported, "this kernel has no netem: \(outcome.reason)") }
     }
   }
 

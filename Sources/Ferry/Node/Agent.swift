@@ -132,14 +132,17 @@ final class Agent: Sendable {
       record = try store.open(proposal)
       try SessionProcesses(folder: store.folder(record.run, record.side)).add(.current)
     }
+    let catalog = try configuration.catalog()
     let node = NodeSession(
       NodeSession.Surroundings(
-        store: store, plugins: try configuration.catalog(), pluginFolders: configuration.pluginFolders,
+        store: store, plugins: catalog, pluginFolders: configuration.pluginFolders,
         executable: configuration.executable,
         report: report), record: record, epoch: record.epoch, secrets: SecretResolver(sent: sent), stall: request.stall)
     let channels = ChannelDesk(home: store.home, side: record.side, bandwidth: record.side == .source ? request.bandwidth : nil)
     session.withLock { $0 = OpenSession(node: node, request: request, channels: channels) }
-    return try JSONValue(encoding: record)
+    let providers = Set(record.items.map(\.provider))
+    let plugins = Dictionary(uniqueKeysWithValues: providers.compactMap { id in (try? catalog.provider(id)).map { (id, $0) } })
+    return try JSONValue(encoding: OpenReply(record: record, plugins: plugins))
   }
 
   private static func tell(_ controller: RPCConnection, _ report: NodeReport) {

@@ -16,7 +16,7 @@ enum AgentMethod: String, Codable, CaseIterable {
 }
 
 /// Spoken by both ends; a mismatch names both.
-enum AgentProtocolVersion { static let current = 1 }
+enum AgentProtocolVersion { static let current = 2 }
 
 struct HelloReply: Codable, Sendable {
   var `protocol`: Int
@@ -46,6 +46,14 @@ struct OpenRequest: Codable, Sendable {
   var bandwidth: Int64?
   /// Between the last word of the controller and the source's return.
   var watchdog: Duration
+}
+
+/// What `open` answers.
+struct OpenReply: Codable, Sendable {
+  /// The record as the node holds it now.
+  var record: NodeRecord
+  /// The plugins that this end uses, by provider. One that it does not have is left to the check.
+  var plugins: [String: PluginFile]
 }
 
 struct CallRequest: Codable, Sendable {

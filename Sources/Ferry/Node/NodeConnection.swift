@@ -12,7 +12,9 @@ final class NodeConnection: Sendable {
   /// For further streams to the node.
   let transport: any NodeTransport
   private let rpc: RPCConnection
+  private let agentProcess: NodeProcess
   private let over = Signal()
+  private let used = Lock<[String: PluginFile]>([:])
 
   /// Starts an agent on a node.
   init(
@@ -24,6 +26,7 @@ final class NodeConnection: Sendable {
     transport = try spec.transport(configuration)
     do {
       let agent = try transport.start(["agent"] + (spec.home.map { ["--home", $0] } ?? []))
+      agentProcess = agent
       rpc = RPCConnection(
         LineConnection(input: agent.stream, output: agent.stream), to: "the agent on \(spec.name)",
         listener: { method, params in AgentNotification(rawValue: method).map { report($0, params) } })
@@ -61,25 +64,46 @@ final class NodeConnection: Sendable {
 
   /// Opens the session; answers the record as the node holds it.
   func open(_ request: OpenRequest) throws -> NodeRecord {
-    let record: NodeRecord = try send(.open, request).decode()
+    let reply: OpenReply = try send(.open, request).decode()
+    used.withLock { $0 = reply.plugins }
     watch()
-    return record
+    return reply.record
   }
+
+  /// The plugin that the node uses for a provider, once its session is open.
+  func plugin(for provider: String) -> PluginFile? { used.withLock { $0[provider] } }
 
   /// The node's record now.
   func record() throws -> NodeRecord {
-    let record: NodeRecord? = try rpc.call(AgentMethod.record.rawValue).decode()
+    let record: NodeRecord? = try send(.record).decode()
     guard let record else { throw FerryError(.notFound, "\(name) has no record of the run") }
     return record
   }
 
   /// A request with typed parameters.
   @discardableResult func send(_ method: AgentMethod, _ params: some Encodable) throws -> JSONValue {
-    try rpc.call(method.rawValue, JSONValue(encoding: params))
+    let params = try JSONValue(encoding: params)
+    do { return try rpc.call(method.rawValue, params) } catch let error as FerryError {
+      throw error.code == RPCConnection.lost ? loss() : error
+    }
   }
 
   /// A request without parameters.
-  @discardableResult func send(_ method: AgentMethod) throws -> JSONValue { try rpc.call(method.rawValue) }
+  @discardableResult func send(_ method: AgentMethod) throws -> JSONValue { try send(method, JSONValue.object([:])) }
+
+  /// What has become of the agent, as far as it can be told from here.
+  private func loss() -> FerryError {
+    let (code, errors) = agentProcess.outcome(within: .seconds(2))
+    let said = errors.split(whereSeparator: \.isNewline).last.map { ": \($0)" } ?? ""
+    let what =
+      switch code {
+      case nil: "\(name) does not answer any more"
+      case 255? where !isLocal: "\(name) is lost: the line to it was cut, or its agent was ended\(said)"
+      case let code? where code > 128: "the agent on \(name) was ended by signal \(code - 128)"
+      case let code?: "the agent on \(name) has ended with code \(code)\(said)"
+      }
+    return FerryError(.peer, what, code: RPCConnection.lost)
+  }
 
   /// A provider's call.
   func call(_ request: CallRequest) throws -> CallReply { try send(.call, request).decode() }

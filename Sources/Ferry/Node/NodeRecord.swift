@@ -38,7 +38,7 @@ public struct NodeRecord: Sendable, Codable, Hashable {
   public var epoch: Int
   /// Who serves, as this end knows it.
   public var state: State
-  /// `quiesced`: when the watchdog brings the source back. Seconds since 1970.
+  /// `quiesced`: when the watchdog brings the source back, in seconds since 1970; nil if nobody watches since the node has booted.
   public var deadline: Double?
   /// Why the state is what it is, when it was not the controller's doing.
   public var note: String?

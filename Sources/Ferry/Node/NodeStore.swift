@@ -42,7 +42,7 @@ public struct NodeStore: Sendable {
     try Files.names(in: "\(home)/runs").flatMap { run in
       try Side.allCases.compactMap { side in
         guard var record = try record(run, side) else { return nil }
-        if record.state == .quiesced { record.deadline = wallClock() + Watchdog.remaining(folder: folder(run, side)) }
+        if record.state == .quiesced { record.deadline = Watchdog.deadline(folder: folder(run, side)) }
         return record
       }
     }

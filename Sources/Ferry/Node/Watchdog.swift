@@ -78,6 +78,14 @@ enum Watchdog {
     return deadline.until - steadyClock()
   }
 
+  /// When the source comes back by itself, in seconds since 1970; nil if the node has booted since, so that nobody watches.
+  static func deadline(folder: String) -> Double? {
+    guard let bytes = try? Files.read("\(folder)/deadline"), let deadline = try? JSONValue.decode(Deadline.self, from: bytes),
+      deadline.boot == ProcessIdentity.currentBoot
+    else { return nil }
+    return wallClock() + deadline.until - steadyClock()
+  }
+
   /// Seconds since boot, asleep or not: a wall clock that is set must neither thaw early nor late.
   private static func steadyClock() -> Double {
     var now = timespec()

@@ -39,12 +39,15 @@ public struct PreflightReport: Sendable, Codable, Hashable {
 struct Preflight {
   let manifest: Manifest
   let options: RunOptions
+  /// What the controller's `ferry.lock` pins, if it has one.
+  let pins: PluginLock?
 
   func run(
     source: NodeConnection, destination: NodeConnection,
     column: ([Step], @escaping @Sendable (Step) throws -> JSONValue) throws -> [JSONValue]
   ) throws -> PreflightReport {
     var report = PreflightReport()
+    report.notices += Set(manifest.state.map(\.provider)).sorted().flatMap { plugins($0, source, destination) }
     var found: [Side: [JSONValue]] = [:]
     for node in [source, destination] {
       let steps = manifest.state.map { Step(.check, side: node.side, item: $0.name) }
@@ -77,6 +80,29 @@ struct Preflight {
     }
     return report
   }
+
+  /// A provider's two ends understand each other if they are the same code; `ferry.lock` says which code that must be.
+  private func plugins(_ provider: String, _ source: NodeConnection, _ destination: NodeConnection) -> [Notice] {
+    guard let left = source.plugin(for: provider), let right = destination.plugin(for: provider) else { return [] }
+    let strangers = [(source, left), (destination, right)].filter { _, file in pins?.pins[file.name].map { $0 != file.sha256 } ?? false }
+    if !strangers.isEmpty {
+      return strangers.map { node, file in
+        Notice(
+          .error,
+          "provider '\(provider)' on \(node.name) is not the pinned one: \(described(file)), and \(pins?.path ?? "") says otherwise",
+          hint: "install the pinned plugin on \(node.name), or let `deploy: true` bring it along; `ferry plugins pin` pins anew")
+      }
+    }
+    guard left.sha256 != right.sha256 else { return [] }
+    return [
+      Notice(
+        .warning,
+        "provider '\(provider)' is not the same at both ends: \(source.name) has \(described(left)), \(destination.name) has \(described(right))",
+        hint: "install the same ferry at both ends, or let `deploy: true` bring it along")
+    ]
+  }
+
+  private func described(_ file: PluginFile) -> String { "\(file.path) (SHA-256 \(file.sha256.prefix(12))…)" }
 
   private func notice(_ value: JSONValue) -> Notice {
     Notice(

@@ -127,7 +127,9 @@ extension RunDriver {
   }
 
   private func check() throws {
-    let report = try Preflight(manifest: manifest, options: entry.options).run(source: source, destination: destination) {
+    let report = try Preflight(manifest: manifest, options: entry.options, pins: configuration.pins()).run(
+      source: source, destination: destination
+    ) {
       [self] cells, act in
       try column(cells, act)
     }

@@ -73,7 +73,8 @@ final class RunDriver: Sendable {
       nodes.withLock { $0[side] = node }
     }
     let made = try ChannelMaker(
-      manifest, source: source, destination: destination, notice: { [events] text in events.emit(.notice) { $0.text = text } })
+      manifest, source: source, destination: destination, newKey: configuration.newKey,
+      notice: { [events] text in events.emit(.notice) { $0.text = text } })
     maker.withLock { $0 = made }
     if opening.withLock({ $0 == nil }) { opening.withLock { $0 = faults() } }
   }

@@ -97,7 +97,10 @@ struct RunSession: Sendable {
           FerryError.wrap(error).class != .cancelled, try !journal.steps(driver.id).isEmpty
         else { throw error }
         lost = began
-        driver.events.emit(.notice) { $0.text = "\(FerryError.wrap(error)); trying again, for \(Text.seconds(retry.inSeconds)) at most" }
+        let left = retry - began.duration(to: .now)
+        driver.events.emit(.notice) {
+          $0.text = "\(FerryError.wrap(error).message); trying again, for \(Text.seconds(left.inSeconds)) at most"
+        }
         for _ in 0..<10 {
           try driver.throwIfCancelled()
           usleep(100_000)
@@ -124,7 +127,10 @@ struct RunSession: Sendable {
         return resumable(driver, failure ?? Self.tooLate(driver.id), remaining)
       }
     } catch {
-      remaining = [FerryError.wrap(error).description]
+      let unreachable = FerryError.wrap(error)
+      let steps = try journal.steps(driver.id)
+      if steps.hasStarted { return resumable(driver, failure ?? unreachable) }
+      remaining = [unreachable.description, standing(driver, steps)]
     }
     if remaining.isEmpty {
       return RunResult(run: driver.id, status: permission.keep ? .kept : .undone, exit: code(for: failure, in: phase), error: failure)
@@ -133,6 +139,24 @@ struct RunSession: Sendable {
     return RunResult(
       run: driver.id, status: .incomplete, exit: .incomplete, error: failure ?? FerryError(.internal, "the run could not be undone"),
       remaining: remaining)
+  }
+
+  /// What a person must know of the service when a node cannot be asked: what the journal alone can tell.
+  private func standing(_ driver: RunDriver, _ steps: [StepEntry]) -> String {
+    let source = driver.manifest.source.name
+    // What was intended may have been done; what undoes it counts only if it was.
+    let last = steps.last { entry in
+      ["quiesce", "seal"].contains(entry.step.act) || (["thaw", "unseal"].contains(entry.step.act) && entry.succeeded)
+    }
+    switch last?.step.act {
+    case "seal":
+      return
+        "\(source) is sealed and stays down until `ferry resume \(driver.id)` or `ferry rollback \(driver.id)` reaches both nodes; if one of them is gone for good, `ferry node` on the other brings the service up"
+    case "quiesce":
+      return
+        "\(source) is held down; unless it is reached before, its watchdog brings it back within \(Text.seconds(driver.manifest.cutover.watchdog.inSeconds))"
+    default: return "\(source) serves"
+    }
   }
 
   private static func tooLate(_ run: String) -> FerryError {
@@ -158,6 +182,13 @@ struct RunSession: Sendable {
     case .auth: .auth
     default: .failed
     }
+  }
+}
+
+extension [StepEntry] {
+  /// Whether the destination's services were started, and not stopped again.
+  fileprivate var hasStarted: Bool {
+    last { $0.succeeded && ["start", "deactivate"].contains($0.step.act) }?.step.act == "start"
   }
 }
 

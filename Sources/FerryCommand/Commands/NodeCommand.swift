@@ -19,7 +19,12 @@ struct NodeCommand: ParsableCommand {
         return try locks.forEach { try Console.line($0) }
       }
       let rows = records.map { record in
-        var notes = record.deadline.map { record.state == .quiesced ? ["comes back by itself at \(Timestamp.text($0))"] : [] } ?? []
+        var notes: [String] = []
+        if record.state == .quiesced {
+          notes.append(
+            record.deadline.map { "comes back by itself at \(Timestamp.text($0))" }
+              ?? "held down since before this machine booted, and nobody watches: `ferry node thaw \(record.run)` brings it back")
+        }
         notes += [record.note].compactMap { $0 } + (record.finished ? ["finished"] : [])
         return [record.run, record.side.rawValue, record.state.rawValue, record.mode.rawValue, record.name, notes.joined(separator: "; ")]
       }
