@@ -37,7 +37,7 @@ let suites = [
   tests("PluginKitTests", ["FerryPluginKit", "TestSupport"]),
   tests("TreeTests", ["FerryTree", "FerrySystem", "CLinux", "TestSupport"]),
   tests("CommandTests", ["FerryCommand", "Ferry", "FerrySystem", "TestSupport"]),
-  tests("ServiceTests", ["Ferry", "FerrySystem", "TestSupport"]),
+  tests("ServiceTests", ["Ferry", "FerrySystem", "RunSupport", "TestSupport"]),
   tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),
   tests("ConformanceTests", ["Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("EngineTests", ["FerryEngine", "FerrySystem", "TestSupport"]),

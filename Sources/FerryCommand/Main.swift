@@ -23,12 +23,12 @@ struct FerryTool: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ferry", abstract: "Moves the state of a running service from one host to another.", version: "ferry \(ferryVersion)",
     groupedSubcommands: [
-      CommandGroup(name: "Moving", subcommands: [CheckCommand.self, PlanCommand.self, RunCommand.self]),
+      CommandGroup(name: "Moving", subcommands: [CheckCommand.self, PlanCommand.self, RunCommand.self, InstallCommand.self]),
       CommandGroup(
         name: "A run under way",
         subcommands: [
           StatusCommand.self, LogsCommand.self, ProceedCommand.self, CutoverCommand.self, CancelCommand.self, ResumeCommand.self,
-          RollbackCommand.self,
+          RollbackCommand.self, UninstallCommand.self,
         ]),
       CommandGroup(
         name: "Afterwards",

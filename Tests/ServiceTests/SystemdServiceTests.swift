@@ -6,10 +6,10 @@ import Testing
 @testable import Ferry
 
 /// A user manager of the test's own.
-private final class Manager: Sendable {
+final class Manager: Sendable {
   let folder: TemporaryFolder
   let environment: [String: String]
-  let engine: Engine
+  private let engine: Lock<Engine>
   static let missing = isMissing("systemctl", "/lib/systemd/systemd")
 
   init() throws {
@@ -20,13 +20,31 @@ private final class Manager: Sendable {
     environment = [
       "XDG_RUNTIME_DIR": folder("run"), "HOME": folder("home"), "XDG_CONFIG_HOME": folder("config"), "XDG_DATA_HOME": folder("home/data"),
     ]
-    engine = try Engine(["/lib/systemd/systemd", "--user"], environment: environment.mapValues { $0 }, log: folder("log"))
+    engine = Lock(try Self.start(environment, folder))
+    try awaitSocket()
+  }
+
+  private static func start(_ environment: [String: String], _ folder: TemporaryFolder) throws -> Engine {
+    try Engine(["/lib/systemd/systemd", "--user"], environment: environment.mapValues { $0 }, log: folder("log"))
+  }
+
+  /// Ends the manager with all its units and starts it again, as a boot does.
+  func restart() throws {
+    _ = try? systemctl("exit")
+    try engine.withLock { engine in
+      engine.end()
+      engine = try Self.start(environment, folder)
+    }
+    try awaitSocket()
+  }
+
+  private func awaitSocket() throws {
     try waitFor("the user manager's socket", seconds: 120) { try systemctl("show", "--property=Version").succeeded }
   }
 
   deinit {
     _ = try? systemctl("exit")
-    engine.end()
+    engine.withLock { $0.end() }
   }
 
   @discardableResult func systemctl(_ arguments: String...) throws -> Command.Outcome {

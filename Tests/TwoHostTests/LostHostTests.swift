@@ -15,6 +15,26 @@ import Testing
     return (world, try #require(try world.onlyRun()).id)
   }
 
+  @Test(
+    "a source that boots while it is held down stays held, says so, and a person or a resume brings it back", arguments: ["thaw", "resume"])
+  func quiesced(way: String) async throws {
+    try await Threads.run {
+      let (world, run) = try Self.world(diesAt: "final#2 intended")
+      try world.reboot("a")
+      #expect(!world.serves("a"))
+      let status = try world.ferry(on: "a", "node", "status")
+      #expect(status.output.contains("nobody watches: `ferry node thaw \(run)`"), "\(status)")
+      if way == "thaw" {
+        let thawed = try world.ferry(on: "a", "node", "thaw", run)
+        #expect(thawed.code == 0, "\(thawed)")
+        #expect(try world.complaints(serving: "a") == [])
+      }
+      let resumed = try world.ferry("resume", run)
+      #expect(resumed.code == 0, "\(resumed)")
+      #expect(try world.complaints(serving: "b") == [])
+    }
+  }
+
   @Test("both hosts boot after the seal, and neither serves until a resume has the destination take over")
   func sealed() async throws {
     try await Threads.run {

@@ -58,6 +58,8 @@ struct RunSession: Sendable {
       $0.receipt = result.receipt ?? $0.receipt
       $0.controller = nil
     }
+    // A unit that is left would only find that the run is over.
+    if ![.running, .incomplete].contains(result.status) { try? RunUnit.installed(entry, configuration)?.remove(stopping: false) }
     driver.fault("run ended")
     driver.events.emit(.ended) {
       $0.text = result.status.rawValue
