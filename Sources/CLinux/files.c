@@ -8,6 +8,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+_Static_assert(CLINUX_O_PATH == O_PATH && CLINUX_AT_EMPTY_PATH == AT_EMPTY_PATH, "as the system has them");
+
 static int result(long value) { return value < 0 ? -errno : (int)value; }
 
 static int64_t seek(int fd, int64_t offset, int whence) {
@@ -19,6 +21,9 @@ int64_t clinux_seek_hole(int fd, int64_t offset) { return seek(fd, offset, SEEK_
 int clinux_allocate(int fd, int64_t offset, int64_t length) { return result(fallocate(fd, 0, offset, length)); }
 int clinux_punch_hole(int fd, int64_t offset, int64_t length) {
   return result(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
+}
+int clinux_setxattr_through(const char *path, const char *name, const void *value, uint64_t size) {
+  return result(setxattr(path, name, value, size, 0));
 }
 int clinux_removexattr(const char *path, const char *name, int follow) {
   return result(follow ? removexattr(path, name) : lremovexattr(path, name));

@@ -48,6 +48,22 @@ public enum ExtendedAttributes {
     return found.sorted { TreePath.precedes($0.name, $1.name) }
   }
 
+  /// An ACL as the kernel takes it and gives it: by tag, then by id.
+  package static func accessList(_ entries: [(tag: UInt16, permissions: UInt16, id: UInt32)]) -> [UInt8] {
+    func bytes(_ value: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: value.littleEndian) { Array($0) } }
+    let sorted = entries.sorted { ($0.tag, $0.id) < ($1.tag, $1.id) }
+    return bytes(UInt32(2)) + sorted.flatMap { bytes($0.tag) + bytes($0.permissions) + bytes($0.id) }
+  }
+
+  /// The names of all that what is at a path has; links are followed. Empty where the file system knows none.
+  static func names(_ path: String) throws -> [[UInt8]] {
+    switch fetch({ clinux_listxattr(path, $0, $1, 1) }) {
+    case .success(let list): return list.split(separator: 0).map { Array($0) }
+    case .failure(let error) where error.code == ENOTSUP: return []
+    case .failure(let error): throw FerryError(errno: error.code, "cannot list attributes")
+    }
+  }
+
   private struct Failure: Error { let code: Int32 }
 
   private static func fetch(_ call: (UnsafeMutablePointer<CChar>?, UInt64) -> Int64) -> Result<[UInt8], Failure> {

@@ -21,14 +21,10 @@ public enum FileSystemProbe {
     return form
   }
 
-  /// `u::rw,u:1:r,g::r,m::r,o::-` as the kernel takes it.
-  private static let accessList: [UInt8] = {
-    let entries: [(tag: UInt16, permissions: UInt16, id: UInt32)] = [
-      (1, 6, .max), (2, 4, 1), (4, 4, .max), (0x10, 4, .max), (0x20, 0, .max),
-    ]
-    func bytes(_ value: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: value.littleEndian) { Array($0) } }
-    return bytes(UInt32(2)) + entries.flatMap { bytes($0.tag) + bytes($0.permissions) + bytes($0.id) }
-  }()
+  /// `u::rw,u:1:r,g::r,m::r,o::-`.
+  private static let accessList = ExtendedAttributes.accessList([
+    (1, 6, .max), (2, 4, 1), (4, 4, .max), (0x10, 4, .max), (0x20, 0, .max),
+  ])
 
   private static func set(_ name: String, _ value: [UInt8], _ path: String) -> Bool {
     value.withUnsafeBytes { clinux_setxattr(path, name, $0.baseAddress, UInt64($0.count)) } == 0

@@ -10,7 +10,7 @@ public enum EntryKind: UInt8, Sendable, Codable, CaseIterable {
   case characterDevice = 6
   case blockDevice = 7
 
-  init?(mode: UInt32) {
+  package init?(mode: UInt32) {
     switch mode & S_IFMT {
     case S_IFREG: self = .file
     case S_IFDIR: self = .folder
@@ -33,6 +33,12 @@ public struct FileTime: Sendable, Hashable, Comparable {
   public var seconds: Int64
   /// 0 to 999,999,999.
   public var nanoseconds: UInt32
+
+  /// A moment.
+  public init(seconds: Int64, nanoseconds: UInt32) {
+    self.seconds = seconds
+    self.nanoseconds = nanoseconds
+  }
 
   init(_ time: timespec) {
     seconds = Int64(time.tv_sec)
@@ -85,7 +91,7 @@ public struct TreeEntry: Sendable {
   /// The device that a device file names.
   public let deviceNumber: UInt64
 
-  init?(name: [UInt8], status: stat) {
+  package init?(name: [UInt8], status: stat) {
     guard let kind = EntryKind(mode: status.st_mode) else { return nil }
     self.name = name
     self.kind = kind

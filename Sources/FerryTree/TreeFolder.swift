@@ -6,7 +6,7 @@ import Glibc
 public struct TreeFolder: Sendable {
   /// Where it is, from the root of the walk; for messages and for listings.
   public let path: [UInt8]
-  let descriptor: Descriptor
+  package let descriptor: Descriptor
 
   /// Opens the folder at a path of this system; a link at its very end is followed.
   public init(root: String) throws {
@@ -108,5 +108,5 @@ public struct TreeFolder: Sendable {
     return whole.isEmpty ? "." : TreePath.escaped(whole)
   }
 
-  func failure(_ code: Int32, _ what: String, _ name: [UInt8]) -> FerryError { FerryError(errno: code, "\(what) \(shown(name))") }
+  package func failure(_ code: Int32, _ what: String, _ name: [UInt8]) -> FerryError { FerryError(errno: code, "\(what) \(shown(name))") }
 }

@@ -75,17 +75,18 @@ public struct TreeForm: Sendable, Codable, Hashable {
     return lost
   }
 
-  func holds(_ attribute: [UInt8]) -> Bool {
+  package func holds(_ attribute: [UInt8]) -> Bool {
     let name = String(decoding: attribute, as: UTF8.self)
     if name.hasPrefix("system.") { return accessControl && ExtendedAttributes.accessControl.contains(name) }
     switch attributes {
     case .none: return false
     case .user: return name.hasPrefix("user.")
-    case .all: return true
+    // A label is the policy's of the system that a file lies on.
+    case .all: return name != "security.selinux"
     }
   }
 
-  func holds(_ entry: TreeEntry) -> Bool {
+  package func holds(_ entry: TreeEntry) -> Bool {
     (devices || !entry.kind.isDevice) && (sockets || entry.kind != .socket)
   }
 

@@ -7,6 +7,17 @@ public enum TreeRemoval {
   /// Removes a folder with all that is in it, or just a file. On disk when it returns.
   public static func remove(_ path: String) throws { try remove(path, selection: nil, keepingRoot: false) }
 
+  /// Removes an entry of an open folder with all that is in it. Nothing is flushed.
+  static func remove(_ name: [UInt8], in parent: TreeFolder, _ entry: TreeEntry) throws {
+    if entry.kind == .folder {
+      if geteuid() != 0 { _ = withCString(name) { fchmodat(parent.descriptor.number, $0, 0o700, 0) } }
+      do { try TreeWalk.run(try parent.folder(name), Remover(selection: nil)) } catch let error as FerryError where error.class == .notFound
+      {}
+    }
+    let failed = withCString(name) { unlinkat(parent.descriptor.number, $0, entry.kind == .folder ? AT_REMOVEDIR : 0) }
+    guard failed == 0 || errno == ENOENT else { throw parent.failure(errno, "cannot remove", name) }
+  }
+
   /// Removes only the selected entries; a folder goes only if nothing is left in it. On disk when it returns.
   public static func remove(_ path: String, selection: TreeSelection?, keepingRoot: Bool) throws {
     guard Files.exists(path) else { return }
@@ -28,9 +39,15 @@ public enum TreeRemoval {
 
 private final class Remover: TreeVisitor {
   private let selection: TreeSelection?
+  private var device: UInt64?
   init(selection: TreeSelection?) { self.selection = selection }
 
   func opened(_ folder: TreeFolder, entry: TreeEntry, entries: inout [TreeEntry]) throws {
+    // What is mounted in a tree is somebody else's, and not part of it.
+    if entry.identity.device != device ?? entry.identity.device {
+      throw FerryError(.conflict, "something is mounted at \(folder.shown([])): it is not removed", hint: "unmount it and try again")
+    }
+    device = entry.identity.device
     if let selection { entries.removeAll { !selection.contains(TreePath.joined(folder.path, $0.name)) } }
   }
 

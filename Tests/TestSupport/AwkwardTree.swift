@@ -95,16 +95,16 @@ public final class AwkwardTree {
   /// Bytes that look like nothing, the same for the same seed.
   public static func noise(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
     var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1
-    var bytes = [UInt8]()
-    bytes.reserveCapacity(count + 8)
-    while bytes.count < count {
-      state ^= state << 13
-      state ^= state >> 7
-      state ^= state << 17
-      withUnsafeBytes(of: state) { bytes.append(contentsOf: $0) }
+    return [UInt8](unsafeUninitializedCapacity: count + 8) { buffer, written in
+      let bytes = UnsafeMutableRawBufferPointer(buffer)
+      for offset in stride(from: 0, to: count, by: 8) {
+        state ^= state << 13
+        state ^= state >> 7
+        state ^= state << 17
+        bytes.storeBytes(of: state, toByteOffset: offset, as: UInt64.self)
+      }
+      written = count
     }
-    bytes.removeLast(bytes.count - count)
-    return bytes
   }
 
   private func edits(_ folder: BareFolder) throws { try Rework.prepare(folder) }

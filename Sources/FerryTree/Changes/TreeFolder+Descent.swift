@@ -19,6 +19,11 @@ extension TreeFolder {
     }
   }
 
+  /// Opens a folder in this one; what is a link is none. A number, or -errno.
+  func openFolder(_ name: [UInt8]) -> Int32 {
+    withCString(name) { clinux_openat(descriptor.number, $0, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0) }
+  }
+
   /// The names of folders in it, as far as that can be told without looking at each.
   func folderNames() throws -> [[UInt8]] {
     let own = clinux_openat(descriptor.number, ".", O_RDONLY | O_DIRECTORY, 0)

@@ -32,6 +32,8 @@ public struct TreeLimits: Sendable {
   public var entries: Int64 = 1 << 40
   /// The length of a file.
   public var fileSize: Int64 = 1 << 50
+  /// The length of all files together.
+  public var bytes: Int64 = 1 << 60
   /// Bytes of a path below the root.
   public var path = 1 << 18
   /// Extended attributes of one entry, names and values.
