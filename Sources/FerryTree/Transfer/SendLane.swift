@@ -88,7 +88,7 @@ final class SendLane: @unchecked Sendable {
   // MARK: Folders
 
   /// A folder's own metadata.
-  func sendFolder(_ path: [UInt8]) throws { try enter(path) { try sendItself($0, always: true) } }
+  func sendFolder(_ path: [UInt8]) throws { try enter(path) { try sendItself($0, isScanned: false) } }
 
   private func scan(_ status: TreeStatus) throws {
     report.entries += 1
@@ -106,7 +106,7 @@ final class SendLane: @unchecked Sendable {
       try names.forEach { name in try look(at: name, Self.text(name), listed: true, whole: false) }
       scratch.look(at: UnsafeRawBufferPointer(start: nil, count: 0))
     }
-    if !looksSame || folderIsTouched { try sendItself(status, always: folderIsTouched) }
+    if !looksSame || folderIsTouched { try sendItself(status, isScanned: true) }
   }
 
   private func part(_ packed: [UInt8], listed: Bool) throws {
@@ -120,7 +120,7 @@ final class SendLane: @unchecked Sendable {
       }
     }
     scratch.look(at: UnsafeRawBufferPointer(start: nil, count: 0))
-    if folderIsTouched, let status = TreeStatus(descriptor: folder) { try sendItself(status, always: true) }
+    if folderIsTouched, let status = TreeStatus(descriptor: folder) { try sendItself(status, isScanned: false) }
   }
 
   private func splitNames() throws {
@@ -154,15 +154,16 @@ final class SendLane: @unchecked Sendable {
     try packed.withUnsafeBytes { try writer.add(TreeRecord(.names, flags.union(.last)), body: $0) }
   }
 
-  private func sendItself(_ status: TreeStatus, always: Bool) throws {
+  /// `isScanned`: its names were compared as well. If not, it must not look as if they had been.
+  private func sendItself(_ status: TreeStatus, isScanned: Bool) throws {
     let meta: TreeMeta
     do { meta = try status.meta(job.options) } catch { return try refuse(error) }
     let failed = attributes.read(descriptor: folder)
     guard failed == 0 else { return try job.trouble(-failed, "cannot read the attributes of", scratch.path) }
     let leaf = scratch.leaf(meta, content: TreeLeaf(), attributes: attributes.leaf)
     let key = scratch.key(job.index.seed)
-    let slot = TreeIndex.Slot(key: key, stamp: status.stamp(before: job.horizon), leaf: leaf)
-    guard always || job.index.find(key)?.leaf != leaf else { return job.index.restamp(key, slot.stamp, size: 0) }
+    let slot = TreeIndex.Slot(key: key, stamp: isScanned ? status.stamp(before: job.horizon) : 0, leaf: leaf)
+    guard !isScanned || folderIsTouched || job.index.find(key)?.leaf != leaf else { return job.index.restamp(key, slot.stamp, size: 0) }
     try sayFolder()
     try attributes.bytes.withUnsafeBytes { try writer.add(TreeRecord(.itself, meta), extra: $0) }
     writer.count(leaf)
@@ -193,6 +194,7 @@ final class SendLane: @unchecked Sendable {
       job.options.includes.map({ $0(Array(scratch.path), status.kind) }) ?? true
     else { return try drop(name, key) }
     if status.kind == .folder {
+      job.links.leave(key)
       let path = Array(scratch.path)
       return job.stack.push(listed || job.index.find(key) == nil ? .folder(path) : .itself(path))
     }
