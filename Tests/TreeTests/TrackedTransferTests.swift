@@ -5,7 +5,8 @@ import TestSupport
 import Testing
 
 @Suite("Transfer of what a tracker saw") struct TrackedTransferTests {
-  @Test("random edits, of which only those that a tracker saw are looked at, end equal", arguments: ChangeTracker.Method.allCases, [11, 12, 13])
+  @Test(
+    "random edits, of which only those that a tracker saw are looked at, end equal", arguments: ChangeTracker.Method.allCases, [11, 12, 13])
   func random(method: ChangeTracker.Method, seed: Int) throws {
     let ends = try TransferEnds()
     let edits = RandomEdits(ends.from, seed: UInt64(seed))

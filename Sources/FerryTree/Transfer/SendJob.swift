@@ -26,7 +26,7 @@ final class SendJob: @unchecked Sendable {
   /// Every folder says what it holds, since the receiver may hold more.
   let namesAll: Bool
   /// Only what a tracker named is looked at.
-  let isTracked: Bool
+  var isTracked: Bool
   let stack = SendStack()
 
   private let pending = Lock<[Link]>([])

@@ -209,7 +209,7 @@ final class SendLane: @unchecked Sendable {
     if whole {
       // Decided when it became work of its own.
     } else if status.isShared {
-      switch job.links.meet(status.identity, key, Array(scratch.path), size: status.size, isKnown: looksSame, pass: job.pass.number) {
+      switch job.links.meet(status, key, Array(scratch.path), isKnown: looksSame, pass: job.pass.number) {
       case .unchanged: return
       case .content(let first): group = first
       case .link(let first):

@@ -59,6 +59,13 @@ final class SendStack: @unchecked Sendable {
     }
   }
 
+  /// There is more to do after all.
+  func restart(_ work: SendWork) {
+    isEnded = false
+    busy = 0
+    push(work)
+  }
+
   /// Everybody stops.
   func end() {
     pthread_mutex_lock(mutex)

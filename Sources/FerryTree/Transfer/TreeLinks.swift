@@ -13,6 +13,9 @@ final class TreeLinks: @unchecked Sendable {
     fileprivate var isSent = false
     fileprivate var met: Set<UInt64> = []
     fileprivate var size: Int64 = 0
+    /// How many names it has, here and elsewhere; and how many of them are elsewhere, as the last walk over everything found.
+    fileprivate var names = 0
+    fileprivate var outside = 0
   }
 
   /// What becomes of a name in this pass.
@@ -28,11 +31,11 @@ final class TreeLinks: @unchecked Sendable {
 
   /// Sender: a name was met. The first of a file that changed carries its content; all others then become links to it, even those that
   /// look as they did: at the receiver they are links to what was there before.
-  func meet(_ file: FileIdentity, _ key: UInt64, _ path: [UInt8], size: Int64, isKnown: Bool, pass: Int) -> Role {
+  func meet(_ status: TreeStatus, _ key: UInt64, _ path: [UInt8], isKnown: Bool, pass: Int) -> Role {
     lock.withLock { _ in
-      let group = byFile[file] ?? Group()
-      group.size = size
-      byFile[file] = group
+      let group = byFile[status.identity] ?? Group()
+      (group.size, group.names) = (status.size, Int(status.raw.st_nlink))
+      byFile[status.identity] = group
       if let before = byKey[key], before !== group { before.members[key] = nil }
       group.members[key] = path
       byKey[key] = group
@@ -40,9 +43,20 @@ final class TreeLinks: @unchecked Sendable {
         (group.pass, group.original, group.isSent, group.settled, group.met) = (pass, path, !isKnown, nil, [key])
         return isKnown ? .unchanged : .content(group)
       }
-      group.met.insert(key)
+      // A name that was met before in this pass is done.
+      guard group.met.insert(key).inserted else { return .unchanged }
       return isKnown && !group.isSent ? .unchanged : .link(group)
     }
+  }
+
+  /// Sender: whether a file that was met has names in the tree that nobody has seen: it had one name, and got another.
+  func lacksNames(pass: Int) -> Bool {
+    lock.withLock { _ in byFile.values.contains { $0.pass == pass && $0.members.count + $0.outside < $0.names } }
+  }
+
+  /// Sender: everything was walked, so what was not met is elsewhere.
+  func haveAllNames() {
+    lock.withLock { _ in for group in byFile.values { group.outside = max(0, group.names - group.members.count) } }
   }
 
   /// Sender: names that a tracker had no reason to name, of files whose content went over under another one.

@@ -51,6 +51,13 @@ public final class TreeSender {
     try plan(job, changes)
     let workers = (0..<lanes).map { SendLane(job, wires[$0 % wires.count], lane: $0) }
     try run(workers, job, wires)
+    if job.isTracked, links.lacksNames(pass: pass.number) {
+      // Only a walk finds the other names of a file that had one.
+      job.isTracked = false
+      job.stack.restart(.folder([]))
+      try run(workers, job, wires)
+    }
+    if !job.isTracked { links.haveAllNames() }
     if let worker = workers.first { try worker.sendLinks() }
     for worker in workers { try worker.writer.close() }
 
