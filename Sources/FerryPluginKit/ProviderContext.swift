@@ -13,7 +13,7 @@ public final class ProviderContext: @unchecked Sendable {
   public let run: String
   /// The item's name in the manifest.
   public let item: String
-  /// The item's keys, with `from` at the source and `to` at the destination under `endpoint`.
+  /// The item's keys, with `from` at the source and `to` at the destination under `endpoint`, and the manifest's mode under `run-mode`.
   public let config: JSONValue
   /// Durable memory of this run, item and side.
   public let kv: KeyValueStore

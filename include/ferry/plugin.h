@@ -165,7 +165,8 @@ typedef struct ferry_item {
   int32_t side;         /* FERRY_SOURCE or FERRY_DESTINATION */
   const char *run;      /* the run's id */
   const char *name;     /* the item's name in the manifest */
-  const char *config;   /* JSON object: the item's keys, with `from` at the source and `to` at the destination under "endpoint" */
+  const char *config;   /* JSON object: the item's keys, with `from` at the source and `to` at the destination under "endpoint",
+                         * "allow-empty", and the manifest's mode ("copy", "move", "follow") under "run-mode" */
   const char *provider; /* the id that the manifest chose: for a create() that serves several providers */
 } ferry_item;
 

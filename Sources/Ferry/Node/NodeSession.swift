@@ -125,7 +125,7 @@ final class NodeSession: Sendable {
       let host = try HostProcess.start(
         HostSettings(
           executable: surroundings.executable, plugin: try surroundings.plugins.provider(item.provider), provider: item.provider,
-          side: record.side, run: record.run, item: name, config: item.endpointConfig(record.side), folder: state,
+          side: record.side, run: record.run, item: name, config: item.endpointConfig(record.side, record.mode), folder: state,
           secrets: try secrets.resolve(item), stall: stall,
           onLog: { report(.log(item: name, level: $0, text: $1)) },
           onProgress: { report(.progress(item: name, $0)) }))
@@ -149,13 +149,14 @@ extension ProviderCall {
 }
 
 extension ItemSpec {
-  /// The provider's keys as one side gets them: that side's end under `endpoint`.
-  func endpointConfig(_ side: Side) -> JSONValue {
+  /// The provider's keys as one side gets them: that side's end under `endpoint`, and what the manifest says beside them.
+  func endpointConfig(_ side: Side, _ mode: Manifest.Mode) -> JSONValue {
     var config = config
     config["endpoint"] = self.config[side == .source ? "from" : "to"] ?? [:]
     config["from"] = nil
     config["to"] = nil
     config["allow-empty"] = .bool(allowEmpty)
+    config["run-mode"] = .string(mode.rawValue)
     return config
   }
 
