@@ -54,7 +54,10 @@ static CURLcode configure(call *self, struct curl_slist *headers, char *words) {
   if (request->unix_socket) SET(CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
   // An engine's socket is nobody's proxy, whatever the environment says.
   SET(CURLOPT_PROXY, "");
-  SET(CURLOPT_PROTOCOLS_STR, "http");
+  SET(CURLOPT_PROTOCOLS_STR, "http,https");
+  if (request->authority) SET(CURLOPT_CAINFO, request->authority);
+  if (request->certificate) SET(CURLOPT_SSLCERT, request->certificate);
+  if (request->private_key) SET(CURLOPT_SSLKEY, request->private_key);
   SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
   SET(CURLOPT_NOSIGNAL, 1L);
   SET(CURLOPT_HTTPHEADER, headers);

@@ -13,6 +13,9 @@ typedef struct ccurl_request {
   int64_t body_length;         // or CCURL_NO_BODY, CCURL_BODY_OF_ANY_LENGTH
   int cancel_fd;               // readable: the request ends. -1: never
   int64_t silence_seconds;     // ends when not a byte has moved for so long. 0: never
+  const char *authority;       // for https: a file with the certificates to trust. NULL: the system's
+  const char *certificate;     // for https: a file with our own, and one with its key. NULL: none
+  const char *private_key;
   void *context;
   // A part of the answer, with the answer's status. 0 ends the request.
   int (*take)(void *context, long status, const char *bytes, uint64_t length);

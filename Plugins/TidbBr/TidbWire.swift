@@ -1,0 +1,85 @@
+import FerryPluginKit
+import Glibc
+
+/// What the ends tell each other during a pass: lines of JSON. Accounts carry password hashes, so they travel here and not in the offer.
+enum TidbWire {
+  /// Source to destination, once the backup is there.
+  struct Backup: Codable {
+    var storage: String
+    var tool: String
+    var backupTS: UInt64
+    var tables: [Counted]
+    var accounts: [AccountCopy.Account]
+    var parameters: [String: String]
+  }
+  struct Counted: Codable, Equatable {
+    var table: TableName
+    var keys: Int64
+  }
+  /// Destination to source, once all of it is restored and counted.
+  struct Restored: Codable { var tables: Int }
+  private struct Line: Codable {
+    var beat: Bool?
+    var backup: Backup?
+    var restored: Restored?
+  }
+
+  static func send(_ backup: Backup, on channel: Int32) throws { try write(Line(backup: backup), channel) }
+  static func send(_ restored: Restored, on channel: Int32) throws { try write(Line(restored: restored), channel) }
+
+  /// Gives word to the other end while this one works.
+  static func beating(on channel: Int32, _ context: ProviderContext) -> Heartbeat {
+    Heartbeat(context) { try? write(Line(beat: true), channel) }
+  }
+
+  static func backup(on channel: Int32, _ context: ProviderContext) throws -> Backup { try receive(channel, context) { $0.backup } }
+  static func restored(on channel: Int32, _ context: ProviderContext) throws -> Restored { try receive(channel, context) { $0.restored } }
+
+  private static let turn = Lock(())
+
+  private static func write(_ line: Line, _ channel: Int32) throws {
+    let bytes = try JSONValue.encode(line) + [10]
+    try turn.withLock { _ in
+      var start = 0
+      while start < bytes.count {
+        let sent = bytes.withUnsafeBytes {
+          Glibc.send(channel, $0.baseAddress?.advanced(by: start), bytes.count - start, Int32(MSG_NOSIGNAL))
+        }
+        if sent < 0 && errno == EINTR { continue }
+        guard sent >= 0 else { throw FerryError(.peer, "the other end closed the channel") }
+        start += sent
+      }
+    }
+  }
+
+  private static func receive<Message>(_ channel: Int32, _ context: ProviderContext, _ pick: (Line) -> Message?) throws -> Message {
+    let cancellation = context.cancellation
+    var pending: [UInt8] = []
+    var beats: Int64 = 0
+    while true {
+      while let end = pending.firstIndex(of: 10) {
+        let line: Line
+        do { line = try JSONValue.decode(Line.self, from: Array(pending[..<end])) } catch {
+          throw FerryError(.peer, "the other end said what is no line of this provider")
+        }
+        pending.removeFirst(end + 1)
+        if let message = pick(line) { return message }
+        beats += 1
+        context.progress(bytes: 0, entries: beats)
+      }
+      var states = [
+        pollfd(fd: channel, events: Int16(POLLIN), revents: 0), pollfd(fd: cancellation.descriptor, events: Int16(POLLIN), revents: 0),
+      ]
+      if poll(&states, 2, -1) < 0 && errno != EINTR { throw FerryError(errno: errno, "cannot wait for the channel") }
+      try context.checkCancellation()
+      guard states[0].revents != 0 else { continue }
+      var buffer = [UInt8](repeating: 0, count: 65536)
+      let count = recv(channel, &buffer, buffer.count, 0)
+      if count < 0 && (errno == EINTR || errno == EAGAIN) { continue }
+      guard count > 0, pending.count < 256 << 20 else {
+        throw FerryError(.peer, "the other end closed the channel before its part was done")
+      }
+      pending += buffer[..<count]
+    }
+  }
+}
