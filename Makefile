@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: all demo test bench lint install dist clean
+.PHONY: all demo test test-tidb bench lint install dist clean
 
 all:
 	Scripts/deps build
@@ -17,6 +17,11 @@ demo:
 test:
 	Scripts/deps build stage run test
 	Scripts/test
+
+# On real clusters, if FERRY_TIDB_SOURCE and the others name some: Plugins/TidbBr/README.md.
+test-tidb:
+	Scripts/deps build stage run test
+	Scripts/test TidbTests
 
 bench:
 	Scripts/deps build stage run
