@@ -40,7 +40,8 @@ final class ChannelMaker: Sendable {
   func make(_ name: String) throws {
     if let route = chosen.withLock({ $0 }) {
       do { return try join(name, route) } catch {
-        guard case .direct = route, policy == .auto else { throw error }
+        // Of a node that is lost no other way leads to it.
+        guard case .direct = route, policy == .auto, !source.isLost, !destination.isLost else { throw error }
         demote(because: FerryError.wrap(error).message)
         return try join(name, .relay)
       }

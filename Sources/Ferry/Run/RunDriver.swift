@@ -65,7 +65,10 @@ final class RunDriver: Sendable {
     let secrets = try SecretResolver.controllerSecrets(of: manifest.state)
     // Kept one by one: if only one of them can be had, `close` ends it.
     _ = try Threads.map(Side.allCases) { [self] side in
-      let node = try NodeConnection(manifest.node(side), side: side, configuration: configuration, report: relay(side))
+      let node: NodeConnection
+      do { node = try NodeConnection(manifest.node(side), side: side, configuration: configuration, report: relay(side)) } catch {
+        throw epoch > 1 ? FerryError.wrap(error).midway : error
+      }
       do { _ = try node.open(manifest.openRequest(run: id, side: side, epoch: epoch, secrets: secrets)) } catch {
         node.close()
         throw FerryError.wrap(error).inside(node.name)
@@ -185,6 +188,11 @@ extension Result where Success == JSONValue, Failure == any Error {
     case .failure(let error): .failed(FerryError.wrap(error))
     }
   }
+}
+
+extension FerryError {
+  /// The same in the middle of a run, where something was changed before.
+  fileprivate var midway: FerryError { FerryError(`class`, message, hint: hint.replacing("; nothing was changed", with: ""), code: code) }
 }
 
 extension Step {

@@ -75,7 +75,10 @@ struct RunSession: Sendable {
       return RunResult(run: driver.id, status: .done, exit: .done, receipt: try persistently(driver))
     } catch {
       watcher.end()
-      let failure = FerryError.wrap(error)
+      var failure = FerryError.wrap(error)
+      if driver.hasLostNode, driver.manifest.retry == nil, failure.hint.isEmpty {
+        failure.hint = "with `retry: 5m` in its manifest a run looks for a lost node again by itself"
+      }
       if try journal.steps(driver.id).isEmpty {
         driver.events.emit(.error) { $0.text = failure.description }
         return RunResult(run: driver.id, status: .undone, exit: code(for: failure, in: nil), error: failure)
@@ -132,7 +135,7 @@ struct RunSession: Sendable {
       let unreachable = FerryError.wrap(error)
       let steps = try journal.steps(driver.id)
       if steps.hasStarted { return resumable(driver, failure ?? unreachable) }
-      remaining = [unreachable.description, standing(driver, steps)]
+      remaining = (failure?.message == unreachable.message ? [] : [unreachable.description]) + [standing(driver, steps)]
     }
     if remaining.isEmpty {
       return RunResult(run: driver.id, status: permission.keep ? .kept : .undone, exit: code(for: failure, in: phase), error: failure)
