@@ -54,7 +54,10 @@ import Testing
 
     init(for words: [String], on hosts: [TestHost]) {
       Threads.detach { [self] in
-        repeat { look(for: words, on: hosts) } while !isOver.withLock { $0 }
+        repeat {
+          look(for: words, on: hosts)
+          usleep(10_000)
+        } while !isOver.withLock { $0 }
         ended.raise()
       }
     }
