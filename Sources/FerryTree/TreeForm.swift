@@ -81,10 +81,13 @@ public struct TreeForm: Sendable, Codable, Hashable {
     switch attributes {
     case .none: return false
     case .user: return name.hasPrefix("user.")
-    // A label is the policy's of the system that a file lies on.
-    case .all: return name != "security.selinux"
+    case .all: return !Self.ofOneSystem.contains(name)
     }
   }
+
+  /// A label is the policy's of the system that a file lies on, and an overlay notes for itself what it was mounted over.
+  private static let ofOneSystem = Set(
+    ["security.selinux"] + ["impure", "nlink", "origin", "upper", "uuid"].map { "trusted.overlay.\($0)" })
 
   package func holds(_ entry: TreeEntry) -> Bool {
     (devices || !entry.kind.isDevice) && (sockets || entry.kind != .socket)
