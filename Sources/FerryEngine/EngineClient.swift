@@ -70,7 +70,7 @@ public final class EngineClient: @unchecked Sendable {
     let kind: ErrorClass =
       switch status {
       // Podman has one status for all that fails in a few of its calls.
-      case 500 where text.lowercased().contains("no such container"): .notFound
+      case 500 where text.contains("no such container") || text.contains("layer not known"): .notFound
       case 400: .invalid
       case 401, 403: .auth
       case 404: .notFound

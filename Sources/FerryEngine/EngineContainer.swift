@@ -35,6 +35,8 @@ public struct EngineMount: Codable, Sendable, Hashable {
   public var type: String
   /// The volume's name.
   public var name: String?
+  /// Where its content is on the engine's machine.
+  public var source: String?
   /// Where it is in the container.
   public var destination: String
   /// Whether the container may write.
@@ -45,6 +47,7 @@ public struct EngineMount: Codable, Sendable, Hashable {
   enum CodingKeys: String, CodingKey {
     case type = "Type"
     case name = "Name"
+    case source = "Source"
     case destination = "Destination"
     case isWritable = "RW"
     case mode = "Mode"
@@ -80,6 +83,15 @@ extension ContainerEngine {
     }
   }
 
+  /// All containers that have a volume, running or not.
+  public func containers(using volume: String) throws -> [EngineContainer] {
+    struct Entry: Decodable { let Id: String }
+    let filters: JSONValue = ["volume": [.string(volume)]]
+    let found = try client.json([Entry].self, "GET", ["containers", "json"], query: [("all", "true"), ("filters", filters.text)])
+    // The filter also finds those that have another volume at a place of that name.
+    return try found.compactMap { try container($0.Id) }.filter { $0.mounts.contains { $0.name == volume } }
+  }
+
   /// An image by name or id, or nil.
   public func image(_ name: String) throws -> JSONValue? {
     do { return try client.json(JSONValue.self, "GET", ["images", name, "json"]) } catch let error as FerryError
@@ -95,9 +107,10 @@ extension ContainerEngine {
     return try client.json(Answer.self, "POST", ["containers", "create"], query: [("name", name)], body: .json(body)).Id
   }
 
-  /// Removes a container that does not run, and not its volumes; no error if there is none.
-  public func removeContainer(_ name: String) throws {
-    do { try client.ask("DELETE", ["containers", name]) } catch let error as FerryError where error.class == .notFound {}
+  /// Removes a container that does not run; no error if there is none. Its volumes stay, but for those without a name if that is asked for.
+  public func removeContainer(_ name: String, andAnonymousVolumes: Bool = false) throws {
+    let query = andAnonymousVolumes ? [("v", "true")] : []
+    do { try client.ask("DELETE", ["containers", name], query: query) } catch let error as FerryError where error.class == .notFound {}
   }
 
   /// What a container changed over its image.

@@ -9,6 +9,13 @@ public enum HashAlgorithm: String, Sendable, Codable {
   case xxh3 = "xxh3-128"
   /// For those who want it.
   case sha256
+
+  /// The hash of some bytes, as hex digits.
+  public func hex(_ bytes: [UInt8]) -> String {
+    let hasher = ContentHasher(self)
+    hasher.update(bytes)
+    return hasher.finish().hex
+  }
 }
 
 /// A hash of 16 or 32 bytes.

@@ -32,8 +32,9 @@ public final class TestEngine: Sendable {
     return reasons.isEmpty
   }()
 
-  /// Starts one. The driver is the engine's overlay unless told; `storage` is added to Podman's storage.conf.
-  public init(_ kind: Kind, driver: String? = nil, storage: String = "") throws {
+  /// Starts one. The driver is the engine's overlay unless told; `storage` is added to Podman's storage.conf; `room` is the size of a memory file
+  /// system that its storage is on.
+  public init(_ kind: Kind, driver: String? = nil, storage: String = "", room: String? = nil) throws {
     self.kind = kind
     self.driver = driver ?? (kind == .docker ? "overlay2" : "overlay")
     folder = try TemporaryFolder()
@@ -56,8 +57,10 @@ public final class TestEngine: Sendable {
         "storage.conf",
         "[storage]\ndriver = \"\(self.driver)\"\ngraphroot = \"\(folder("data"))\"\nrunroot = \"\(folder("run"))\"\n\(storage)\n")
     }
+    try Files.makeFolder(folder("data"))
+    if let room, mount("tmpfs", folder("data"), "tmpfs", 0, "size=\(room)") != 0 { throw FerryError(errno: errno, "cannot mount a tmpfs") }
     try start()
-    try run("import", try Self.image(folder), "box")
+    try run("import", try Self.image(), "box")
     Self.living.withLock { $0.append(Weak(self)) }
   }
 
@@ -130,9 +133,9 @@ public final class TestEngine: Sendable {
     return outcome.output.trimmed
   }
 
-  /// Runs a shell in a new container, which ends when it is asked to and lives no longer than the script.
+  /// Runs a shell in a new container, which ends when it is asked to. Of its starts the first runs the script.
   public func start(_ name: String, _ options: [String] = [], script: String = "") throws {
-    let body = script + "\ntrap 'exit 0' TERM; touch /ready; while :; do sleep 0.1; done"
+    let body = "if [ ! -e /ready ]; then\n\(script)\ntouch /ready\nfi\ntrap 'exit 0' TERM; while :; do sleep 0.1; done"
     try run(["run", "--detach", "--network", "none", "--name", name] + options + ["box", "/bin/sh", "-c", body])
     try waitFor("\(name) to be ready") { try call("exec", name, "/bin/sh", "-c", "test -e /ready").succeeded }
   }
@@ -144,16 +147,17 @@ public final class TestEngine: Sendable {
     try run("container", "inspect", "--format", "{{.GraphDriver.Data.UpperDir}}", container)
   }
 
-  /// A busybox, and files below /image for layers to change.
-  private static func image(_ folder: TemporaryFolder) throws -> String {
-    let root = folder("root")
-    try Files.makeFolder("\(root)/bin", mode: 0o755)
+  /// A tar file with a busybox, and files below /image for layers to change. The same for all engines: an image is known by its content.
+  public static func image() throws -> String { try made.get()("box.tar") }
+  private static let made = Result {
+    let folder = try TemporaryFolder()
+    try Files.makeFolder(folder("root/bin"), mode: 0o755)
     try folder.write(
       "make",
       """
       set -e
       cp "$(command -v busybox)" bin/busybox
-      for name in sh ls cat touch rm rmdir mkdir mv ln chmod chown sleep test mknod mkfifo; do ln -s busybox bin/$name; done
+      for name in sh ls cat cp touch rm rmdir mkdir mv ln chmod chown sleep test mknod mkfifo; do ln -s busybox bin/$name; done
       mkdir -p etc tmp image/folder/deep image/replaced image/renamed/inside
       for name in kept gone changed mode linked folder/deep/file replaced/old renamed/inside/file; do
         echo "$name of the image" > image/$name
@@ -162,10 +166,10 @@ public final class TestEngine: Sendable {
       tar -cf ../box.tar .
       """)
     var command = Command(["/bin/sh", folder("make")], timeout: .seconds(60))
-    command.directory = root
+    command.directory = folder("root")
     let outcome = try command.run()
     guard outcome.succeeded else { throw FerryError(.internal, "the image: \(outcome.reason)") }
-    return folder("box.tar")
+    return folder
   }
 }
 

@@ -1,0 +1,56 @@
+import FerrySystem
+import Glibc
+
+extension ContainerEngine {
+  /// Runs two halves at once, joined by a pipe: one writes, one reads to the end. The first error of the reader, who knows more, else the
+  /// writer's, is thrown.
+  public static func joined<Value>(
+    _ write: @escaping @Sendable (Int32) throws -> Void, _ read: (Int32) throws -> Value
+  ) throws -> Value {
+    let pipe = try Descriptor.pipe()
+    let written = Lock<(any Error)?>(nil)
+    let over = Signal()
+    Threads.detach { [end = pipe.write] in
+      do { try write(end.number) } catch { written.withLock { $0 = error } }
+      end.close()
+      over.raise()
+    }
+    let result = Result { try read(pipe.read.number) }
+    // A writer that still has something to say hears that nobody listens.
+    pipe.read.close()
+    over.wait()
+    if case .failure(let error) = result {
+      // An archive that is cut off is the writer's doing.
+      if let cause = written.withLock({ $0 }), FerryError.wrap(cause).class != .io { throw cause }
+      throw error
+    }
+    if let cause = written.withLock({ $0 }) { throw cause }
+    return try result.get()
+  }
+
+  /// Runs `body` with a container that has a volume at a place and is never started; afterwards nothing is left of it. Its image is empty, so
+  /// none has to be there.
+  public func withHelper<Value>(volume: String, at place: String, _ body: (_ container: String) throws -> Value) throws -> Value {
+    let image = "ferry-helper:\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    let parts = image.split(separator: ":").map(String.init)
+    try Self.joined({ try Self.writeEmptyArchive($0) }) { tar in
+      _ = try client.ask("POST", ["images", "create"], query: [("fromSrc", "-"), ("repo", parts[0]), ("tag", parts[1])], body: .tar(tar))
+    }
+    defer { _ = try? client.ask("DELETE", ["images", image], query: [("force", "true")]) }
+    let mount: JSONValue = ["Type": "volume", "Source": .string(volume), "Target": .string(place)]
+    let id = try createContainer(
+      image.replacingColon, ["Image": .string(image), "Cmd": ["/none"], "HostConfig": ["Mounts": [mount], "NetworkMode": "none"]])
+    defer { try? removeContainer(id) }
+    return try body(id)
+  }
+
+  /// Two empty blocks are an archive of nothing.
+  private static func writeEmptyArchive(_ descriptor: Int32) throws {
+    var blocks = [UInt8](repeating: 0, count: 1024)
+    guard Glibc.write(descriptor, &blocks, blocks.count) == blocks.count else { throw FerryError(errno: errno, "cannot write to a pipe") }
+  }
+}
+
+extension String {
+  fileprivate var replacingColon: String { String(map { $0 == ":" ? "-" : $0 }) }
+}
