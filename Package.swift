@@ -18,6 +18,8 @@ func plugin(_ name: String, folder: String, dependencies: [Target.Dependency]) -
 
 let plugins = [
   plugin("example", folder: "Example", dependencies: ["CFerry"]),
+  plugin("podman-volume", folder: "PodmanVolume", dependencies: ["FerryPluginKit", "FerryTree", "FerryEngine"]),
+  plugin("docker-layer", folder: "DockerLayer", dependencies: ["FerryPluginKit", "FerryTree", "FerryEngine"]),
   plugin("rsync", folder: "Rsync", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem", "CLinux"]),
   plugin("restic", folder: "Restic", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
   plugin("tidb-br", folder: "TidbBr", dependencies: ["FerryPluginKit", "FerrySystem", "CMariaDB", "CCurl", "CXXHash", "CCrypto"]),
@@ -41,7 +43,7 @@ let suites = [
   tests("ServiceTests", ["Ferry", "FerrySystem", "RunSupport", "TestSupport"]),
   tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),
   tests("ConformanceTests", ["Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
-  tests("EngineTests", ["FerryEngine", "FerrySystem", "TestSupport"]),
+  tests("EngineTests", ["FerryEngine", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("HaystackTests", ["Haystack", "FerrySystem", "TestSupport"], exclude: ["rusty.py"]),
   tests("ResticTests", ["ResticPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
   tests("TidbTests", ["TidbBrPlugin", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),

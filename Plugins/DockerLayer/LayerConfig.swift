@@ -1,0 +1,43 @@
+import FerryPluginKit
+
+/// The item's keys.
+struct LayerConfig: Decodable {
+  struct Endpoint: Decodable {
+    var container: String
+    /// At the destination: what the container is made from if there is none.
+    var image: String?
+    /// At the destination: which volume goes where in a container that is made.
+    var mounts: [String: String]?
+    var engine: String?
+  }
+
+  var endpoint: Endpoint
+  var replace: Bool?
+  var allowEmpty: Bool?
+
+  enum CodingKeys: String, CodingKey {
+    case endpoint, replace
+    case allowEmpty = "allow-empty"
+  }
+
+  static let schema = """
+    {"type": "object", "required": ["from", "to"], "additionalProperties": false,
+     "properties": {
+      "from": {"type": "object", "required": ["container"], "additionalProperties": false, "properties": {
+        "container": {"$ref": "#/$defs/container"},
+        "engine": {"$ref": "#/$defs/engine"}}},
+      "to": {"type": "object", "required": ["container"], "additionalProperties": false, "properties": {
+        "container": {"$ref": "#/$defs/container"},
+        "image": {"type": "string", "minLength": 1,
+         "description": "the image that the container is made from if there is none; the same as at the source"},
+        "mounts": {"type": "object", "additionalProperties": {"type": "string", "minLength": 1},
+         "description": "in a container that is made: the volume for a mount point, by the mount point"},
+        "engine": {"$ref": "#/$defs/engine"}}},
+      "replace": {"type": "boolean",
+       "description": "a container whose layer is not empty may be the target; its layer is kept until the run has succeeded"}},
+     "$defs": {
+      "container": {"type": "string", "minLength": 1, "description": "the container's name or id"},
+      "engine": {"type": "string", "minLength": 1,
+       "description": "the engine's socket, unix:///path or tcp://host:port, instead of the one that its own command would use"}}}
+    """
+}

@@ -1,0 +1,186 @@
+import FerryEngine
+import FerryPluginKit
+import FerryTree
+import Glibc
+
+/// receive-state. The layer is received in a folder beside the target's own; `activate` exchanges the two while nobody has the target mounted.
+struct LayerDestination {
+  let provider: LayerProvider
+  private var context: ProviderContext { provider.context }
+  private var config: LayerConfig { provider.config }
+  private var endpoint: LayerConfig.Endpoint { provider.config.endpoint }
+
+  func check() throws -> CheckReport {
+    try provider.report { report, engine in
+      guard engine.sharesFiles else { throw outOfReach(engine) }
+      var space = statvfs()
+      if statvfs(engine.info.root, &space) == 0 { report.room = Int64(clamping: UInt64(space.f_bavail) * UInt64(space.f_frsize)) }
+      let form = try FileSystemProbe.form(in: engine.info.root)
+      if !form.losses.isEmpty {
+        report.notices.append(
+          .init(
+            .error,
+            "\(form.losses.joined(separator: ", ")) cannot be kept on the file system of \(engine.info.root), and a layer needs them"))
+      }
+      if let container = try engine.container(endpoint.container) {
+        _ = try LayerFolder.find(container, engine)
+        try refuseChanged(container)
+        if container.isRunning {
+          report.notices.append(
+            .init(
+              .warning, "the container \(container.name) runs; it has to be down when its layer is exchanged",
+              hint: "list it under `services`, or stop it"))
+        }
+      } else if let image = endpoint.image {
+        guard try engine.image(image) != nil else { throw noImage(image) }
+      } else {
+        throw noContainer()
+      }
+    }
+  }
+
+  private func outOfReach(_ engine: ContainerEngine) -> FerryError {
+    FerryError(
+      .unsupported, "the layers of \(engine.client.address) are not within reach: it is of another machine, user or user namespace",
+      hint: "run Ferry as root beside the engine")
+  }
+
+  private func noImage(_ image: String) -> FerryError {
+    FerryError(
+      .notFound, "\(provider.kind.title) has no image \(image)",
+      hint: "\(provider.kind.rawValue) pull \(image), or `\(provider.kind.rawValue) save` at the source and `load` here")
+  }
+
+  private func noContainer() -> FerryError {
+    FerryError(
+      .notFound, "\(provider.kind.title) has no container \(endpoint.container)",
+      hint: "make it, or name the image to make it from with `to.image`")
+  }
+
+  private func refuseChanged(_ container: EngineContainer) throws {
+    guard config.replace != true, try !provider.engine().changes(of: container.id).isEmpty else { return }
+    throw FerryError(
+      .conflict, "the container \(container.name) has changes of its own over its image; nothing was changed",
+      hint: "say `replace: true` to replace its layer, which is kept until the run has succeeded")
+  }
+
+  func prepare() throws -> Offer {
+    let engine = try provider.engine()
+    guard engine.sharesFiles else { throw outOfReach(engine) }
+    let form = try FileSystemProbe.form(in: engine.info.root)
+    return Offer(.private, try JSONValue(encoding: LayerOffer(form: form)).object ?? [:])
+  }
+
+  private func staged(_ record: LayerRecord) -> StagedFolder {
+    let kv = context.kv
+    return StagedFolder(
+      path: record.folder, run: context.run, memory: .init(get: { try kv.get("received") }, put: { try kv.put("received", $0) }))
+  }
+
+  func receive(_ pass: Pass) throws -> PassReport {
+    guard let offered = try pass.offer?.decode(LayerOffer.self) else { throw FerryError(.internal, "the pass came without an offer") }
+    let greeting = try context.hear(LayerGreeting.self, on: pass.channel)
+    let record = try prepared(greeting, offered.form.common(with: greeting.form))
+    try context.tell(LayerReady(container: record.container), on: pass.channel)
+    let receiver = try TreeReceiver(root: try staged(record).staged(), state: provider.state, options: provider.treeOptions(record.form))
+    let received = try receiver.receive(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels)
+    return PassReport(bytes: received.bytes, entries: received.entries)
+  }
+
+  /// The target, with a place to receive beside its layer. The first pass makes them.
+  private func prepared(_ greeting: LayerGreeting, _ form: TreeForm) throws -> LayerRecord {
+    if var record = try LayerRecord.read(context), !record.folder.isEmpty {
+      record.form = form
+      try record.write(context)
+      try staged(record).prepare()
+      return record
+    }
+    let engine = try provider.engine()
+    let found = try engine.container(endpoint.container)
+    let made = try LayerRecord.read(context)?.made
+    let container: EngineContainer
+    if let found {
+      if made == nil { try refuseChanged(found) }
+      container = found
+    } else {
+      container = try make(greeting, form)
+    }
+    guard try provider.base(container) == greeting.base else {
+      throw FerryError(
+        .precondition, "the container \(container.name) is made from another image than at the source, where it is \(greeting.image)",
+        hint: "a layer means something on its own image only: bring that image here, with its tag or by `save` and `load`")
+    }
+    let record = LayerRecord(
+      form: form, container: container.id, folder: try LayerFolder.find(container, engine), made: found == nil ? endpoint.container : made)
+    try record.write(context)
+    try staged(record).prepare()
+    return record
+  }
+
+  private func make(_ greeting: LayerGreeting, _ form: TreeForm) throws -> EngineContainer {
+    guard let image = endpoint.image else { throw noContainer() }
+    let engine = try provider.engine()
+    guard try engine.image(image) != nil else { throw noImage(image) }
+    // Written down first: what is made afterwards is known to be ours.
+    try LayerRecord(form: form, container: "", folder: "", made: endpoint.container).write(context)
+    let id = try engine.createContainer(endpoint.container, greeting.definition.body(image: image, volumes: endpoint.mounts ?? [:]))
+    return try provider.container(id)
+  }
+
+  func receiver(_ request: DigestRequest) throws -> TreeReceiver {
+    if let record = try LayerRecord.read(context), !record.folder.isEmpty {
+      let root = try staged(record).current(active: request.target == .active)
+      return try TreeReceiver(root: root, state: provider.state, options: provider.treeOptions(record.form))
+    }
+    guard request.target == .active else { throw FerryError(.precondition, "nothing was received yet") }
+    // A process that knows nothing of the run: the container that has the name.
+    let form = try request.offer?.decode(LayerOffer.self).form ?? .own
+    let folder = try LayerFolder.find(try provider.container(endpoint.container), provider.engine())
+    return try TreeReceiver(root: folder, state: provider.state, options: provider.treeOptions(form))
+  }
+
+  func activate() throws {
+    guard let record = try LayerRecord.read(context) else { throw FerryError(.precondition, "nothing was received yet") }
+    if try staged(record).isActive() { return }
+    try requireDown(record)
+    try staged(record).activate()
+  }
+
+  func deactivate() throws {
+    guard let record = try LayerRecord.read(context), !record.folder.isEmpty else { return }
+    if try staged(record).isActive() { try requireDown(record) }
+    try staged(record).deactivate()
+  }
+
+  /// The kernel forbids changes below a mounted overlay, and an exchanged folder would not be seen.
+  private func requireDown(_ record: LayerRecord) throws {
+    let container = try provider.container(record.container)
+    if container.isRunning {
+      throw FerryError(
+        .precondition, "the container \(container.name) runs, and its layer is in use", hint: "list it under `services`, or stop it")
+    }
+    if try LayerFolder.isMounted(record.folder) {
+      throw FerryError(
+        .retry, "the layer of \(container.name) is mounted: somebody is looking into the stopped container",
+        hint: "try again when they have ended")
+    }
+  }
+
+  func discard() throws {
+    guard let record = try LayerRecord.read(context) else { return }
+    if !record.folder.isEmpty {
+      try deactivate()
+      try staged(record).release()
+    }
+    if let made = record.made {
+      let name = record.container.isEmpty ? made : record.container
+      try provider.engine().removeContainer(name, andAnonymousVolumes: true)
+    }
+    try LayerRecord.forget(context)
+  }
+
+  func release() throws {
+    guard let record = try LayerRecord.read(context), !record.folder.isEmpty else { return }
+    try staged(record).release()
+  }
+}
