@@ -21,7 +21,7 @@ struct handle {
 };
 
 int clinux_fanotify(void) {
-  return result(fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
+  return result(fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_REPORT_FID | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
 }
 
 int clinux_fanotify_watch(int fanotify, int folder) {
@@ -55,15 +55,21 @@ int clinux_fanotify_next(const void *buffer, uint64_t length, uint64_t *offset, 
     struct fanotify_event_info_fid info;
     memcpy(&info, start + at, sizeof info);
     if (info.hdr.len == 0 || at + info.hdr.len > event.event_len) return -EPROTO;
-    if (info.hdr.info_type == FAN_EVENT_INFO_TYPE_DFID_NAME || info.hdr.info_type == FAN_EVENT_INFO_TYPE_DFID) {
+    int names = info.hdr.info_type == FAN_EVENT_INFO_TYPE_DFID_NAME;
+    if (names || info.hdr.info_type == FAN_EVENT_INFO_TYPE_DFID || info.hdr.info_type == FAN_EVENT_INFO_TYPE_FID) {
       const unsigned char *raw = start + at + sizeof info;
       uint32_t size;
       memcpy(&size, raw, sizeof size);
       uint32_t used = (uint32_t)sizeof info + (uint32_t)sizeof(struct file_handle) + size;
       if (size > MOST_HANDLE || used > info.hdr.len) return -EPROTO;
-      change->handle = raw + sizeof size;
-      change->handle_length = TYPE + size;
-      if (info.hdr.info_type == FAN_EVENT_INFO_TYPE_DFID_NAME) {
+      if (info.hdr.info_type == FAN_EVENT_INFO_TYPE_FID) {
+        change->file = raw + sizeof size;
+        change->file_length = TYPE + size;
+      } else {
+        change->handle = raw + sizeof size;
+        change->handle_length = TYPE + size;
+      }
+      if (names) {
         change->name = raw + sizeof(struct file_handle) + size;
         change->name_length = (uint32_t)strnlen((const char *)change->name, info.hdr.len - used);
         if (change->name_length == 1 && change->name[0] == '.') change->name_length = 0;
@@ -74,18 +80,18 @@ int clinux_fanotify_next(const void *buffer, uint64_t length, uint64_t *offset, 
   return 1;
 }
 
-int clinux_open_handle(int near, const unsigned char *handle, uint32_t length) {
+int clinux_open_handle(int near, const unsigned char *handle, uint32_t length, int any) {
   if (length < TYPE || length > TYPE + MOST_HANDLE) return -EINVAL;
   struct handle whole = {.header.handle_bytes = length - TYPE};
   memcpy(&whole.header.handle_type, handle, TYPE);
   memcpy((unsigned char *)&whole + sizeof(struct file_handle), handle + TYPE, length - TYPE);
-  return result(open_by_handle_at(near, &whole.header, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  return result(open_by_handle_at(near, &whole.header, O_PATH | (any ? O_NOFOLLOW : O_DIRECTORY) | O_CLOEXEC));
 }
 
-int clinux_handle(int folder, unsigned char *handle) {
+int clinux_handle(int folder, const char *name, unsigned char *handle) {
   struct handle whole = {.header.handle_bytes = MOST_HANDLE};
   int mount;
-  if (name_to_handle_at(folder, "", &whole.header, &mount, AT_EMPTY_PATH) < 0) return -errno;
+  if (name_to_handle_at(folder, name, &whole.header, &mount, *name ? 0 : AT_EMPTY_PATH) < 0) return -errno;
   memcpy(handle, &whole.header.handle_type, TYPE);
   memcpy(handle + TYPE, (unsigned char *)&whole + sizeof(struct file_handle), whole.header.handle_bytes);
   return (int)(TYPE + whole.header.handle_bytes);

@@ -1,3 +1,4 @@
+import CLinux
 import FerrySystem
 @testable import FerryTree
 import Glibc
@@ -136,6 +137,39 @@ struct Tracking: Sendable, CustomTestStringConvertible {
     file.close()
     tracker.stop()
     #expect(!tracker.drain().isComplete)
+  }
+
+  @Test("folders that swap their names are both still followed", arguments: Tracking.all)
+  func swapped(_ tracking: Tracking) throws {
+    let place = try Place(tracking.parent)
+    for name in ["a/inner", "b/inner"] { try Files.makeFolder("\(place.path)/\(name)") }
+    let tracker = try tracker(tracking, place.path)
+    #expect(clinux_rename(AT_FDCWD, "\(place.path)/a", AT_FDCWD, "\(place.path)/b", 2 /* exchange */) == 0)
+    #expect(tracker.drain().subtrees == [Array("a".utf8), Array("b".utf8)])
+    for name in ["a", "b"] {
+      try Descriptor.open("\(place.path)/\(name)/inner/new", O_WRONLY | O_CREAT).close()
+      #expect(tracker.drain().entries == [Array("\(name)/inner".utf8), Array("\(name)/inner/new".utf8)])
+    }
+  }
+
+  @Test(
+    "a file that was written through a name that is gone is named by the one it has", .enabled(if: geteuid() == 0, "only fanotify tells"))
+  func alias() throws {
+    for parent in ["/tmp", "/dev/shm"] {
+      let place = try Place(parent)
+      try Files.makeFolder("\(place.path)/d")
+      try Descriptor.open("\(place.path)/kept", O_WRONLY | O_CREAT).close()
+      let tracker = try ChangeTracker(root: place.path)
+      link("\(place.path)/kept", "\(place.path)/d/other")
+      let file = try Descriptor.open("\(place.path)/d/other", O_WRONLY)
+      try file.write([1])
+      try Files.remove("\(place.path)/d")
+      let changes = tracker.drain()
+      #expect(!changes.isComplete || changes.entries.contains(Array("kept".utf8)))
+      try file.write([2])
+      let later = tracker.drain()
+      #expect(!later.isComplete || later.entries.contains(Array("kept".utf8)))
+    }
   }
 
   @Test("a root that is moved, with all that is above it, is still the same tree", arguments: Tracking.all)

@@ -22,6 +22,8 @@ struct clinux_change {
   unsigned what;
   const unsigned char *handle; // fanotify: of the folder; for clinux_open_handle
   uint32_t handle_length;
+  const unsigned char *file;   // fanotify: of what has the name, where its content or metadata changed
+  uint32_t file_length;
   int watch;                   // inotify: of the folder
   uint32_t cookie;             // inotify: joins the two halves of a move
   const unsigned char *name;   // in the folder
@@ -33,11 +35,11 @@ int clinux_fanotify(void);
 int clinux_fanotify_watch(int fanotify, int folder);
 // Takes the event at *offset of what was read, and moves on. 1: an event, 0: the end.
 int clinux_fanotify_next(const void *buffer, uint64_t length, uint64_t *offset, struct clinux_change *change);
-// Opens a folder as a path only, by its handle; -ESTALE if it is no more. `near` is any folder of its file system.
-int clinux_open_handle(int near, const unsigned char *handle, uint32_t length);
-// The handle of a folder, at most CLINUX_HANDLE bytes; returns its length.
+// Opens a folder, or any entry, as a path only, by its handle; -ESTALE if it is no more. `near` is any folder of its file system.
+int clinux_open_handle(int near, const unsigned char *handle, uint32_t length, int any);
+// The handle of a name in a folder, or of the folder for the empty name, at most CLINUX_HANDLE bytes; returns its length.
 enum { CLINUX_HANDLE = 132 };
-int clinux_handle(int folder, unsigned char *handle);
+int clinux_handle(int folder, const char *name, unsigned char *handle);
 
 int clinux_inotify(void);
 int clinux_inotify_watch(int inotify, const char *folder);

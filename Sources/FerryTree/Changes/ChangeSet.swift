@@ -10,16 +10,19 @@ struct ChangeSet<Folder: Hashable> {
     var isWhole = false
     var names: Set<[UInt8]> = []
     var subtrees: Set<[UInt8]> = []
+    /// What had a name when it changed, where that is known.
+    var files: [[UInt8]: [UInt8]] = [:]
 
     var cost: Int {
-      ChangeSet.folderCost + names.reduce(0) { $0 + $1.count + ChangeSet.nameCost }
-        + subtrees.reduce(0) { $0 + $1.count + ChangeSet.nameCost }
+      let bytes = names.reduce(0) { $0 + $1.count } + subtrees.reduce(0) { $0 + $1.count }
+      return ChangeSet.folderCost + bytes + (names.count + subtrees.count) * ChangeSet.nameCost + files.count * ChangeSet.fileCost
     }
   }
 
   /// What a name and a folder take beside their own bytes, about.
   private static var nameCost: Int { 80 }
-  private static var folderCost: Int { 240 }
+  private static var folderCost: Int { 300 }
+  private static var fileCost: Int { 120 }
 
   private let limit: Int
   private var folders: [Folder: Content] = [:]
@@ -32,6 +35,12 @@ struct ChangeSet<Folder: Hashable> {
   /// Something about an entry of a folder changed.
   mutating func add(_ name: [UInt8], in folder: Folder) {
     update(folder) { $0.isWhole || !$0.names.insert(name).inserted ? 0 : name.count + Self.nameCost }
+  }
+
+  /// The same, of a file that a handle tells from others of that name.
+  mutating func add(_ name: [UInt8], _ file: [UInt8], in folder: Folder) {
+    add(name, in: folder)
+    update(folder) { $0.isWhole || $0.files.updateValue(name, forKey: file) != nil ? 0 : Self.fileCost }
   }
 
   /// A folder of this name appeared with whatever is in it.
@@ -60,10 +69,17 @@ struct ChangeSet<Folder: Hashable> {
     return self
   }
 
-  /// As paths. A folder without one is gone; whoever removed it changed its parent.
-  func paths(_ path: (Folder) throws -> [UInt8]?) rethrows -> TreeChanges {
+  /// As paths, where a folder is all that is known.
+  func paths(_ path: (Folder) throws -> [UInt8]?) rethrows -> TreeChanges { try paths(path) { _, _ in TreeChanges() } }
+
+  /// As paths. A folder without one is gone; whoever removed it changed its parent. `lost` is asked for names of files in each folder that
+  /// changed: a file may have other names by now.
+  func paths(
+    _ path: (Folder) throws -> [UInt8]?, lost: (Folder, [[UInt8]: [UInt8]]) throws -> TreeChanges
+  ) rethrows -> TreeChanges {
     var changes = TreeChanges(isComplete: isComplete)
     for (folder, content) in folders {
+      if !content.files.isEmpty { changes = changes.union(try lost(folder, content.files)) }
       guard let path = try path(folder) else { continue }
       if content.isWhole { changes.subtrees.insert(path) }
       if content.isTouched { changes.entries.insert(path) }

@@ -6,7 +6,8 @@ import Glibc
 ///
 /// What it names is at least what changed: everything that was changed before `drain` was called, by system calls, is in what it returns.
 /// - An entry that is there no more went with all that was below it.
-/// - A file with several names is named as it was called by who changed it; its other names are not.
+/// - A file with several names is named as it was called by who changed it; its other names are not. Under a name that is gone by now it is
+///   found by fanotify alone, and under one outside of the tree by neither.
 /// - What is written through a map or by asynchronous I/O shows when the last holder of the file closes it: ask `OpenFiles` as well.
 /// - On an overlay, what containers write is seen on the merged folder, not on the upper one.
 public final class ChangeTracker: Sendable {

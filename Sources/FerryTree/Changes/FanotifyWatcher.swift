@@ -30,7 +30,7 @@ final class FanotifyWatcher: ChangeWatcher {
     changes = ChangeSet(limit: memory)
     // Some file systems give handles away and never take them back.
     var handle = [UInt8](repeating: 0, count: Int(CLINUX_HANDLE))
-    let length = clinux_handle(root.descriptor.number, &handle)
+    let length = clinux_handle(root.descriptor.number, "", &handle)
     guard length >= 0 else { throw FerryError(errno: -length, "this file system has no handles") }
     guard try location.path(of: Array(handle.prefix(Int(length)))) == [] else {
       throw FerryError(.unsupported, "this file system does not open what it gave a handle of")
@@ -61,7 +61,11 @@ final class FanotifyWatcher: ChangeWatcher {
     guard try isInside(folder) else { return }
     let name = change.name.map { Array(UnsafeBufferPointer(start: $0, count: Int(change.name_length))) } ?? []
     guard !name.isEmpty else { return changes.touch(folder) }
-    changes.add(name, in: folder)
+    if has(CLINUX_CHANGE_TOUCHED), !has(CLINUX_CHANGE_FOLDER), let file = change.file {
+      changes.add(name, Array(UnsafeBufferPointer(start: file, count: Int(change.file_length))), in: folder)
+    } else {
+      changes.add(name, in: folder)
+    }
     if has(CLINUX_CHANGE_APPEARED) || has(CLINUX_CHANGE_VANISHED) { changes.touch(folder) }
     // Its name may have been another folder's, whose entries are gone without a path of their own.
     if has(CLINUX_CHANGE_APPEARED), has(CLINUX_CHANGE_FOLDER) { changes.addSubtree(name, in: folder) }
@@ -87,7 +91,7 @@ final class FanotifyWatcher: ChangeWatcher {
     let taken = changes.take()
     return { [finder] in
       let mounts = try finder.mounts()
-      var found = try taken.paths(finder.path)
+      var found = try taken.paths(finder.path, lost: finder.moved)
       found.subtrees.formUnion(mounts)
       return found
     }

@@ -118,13 +118,12 @@ final class InotifyWatcher: ChangeWatcher {
     guard has(CLINUX_CHANGE_APPEARED) || has(CLINUX_CHANGE_VANISHED) else { return }
     changes.touch(watch)
     guard has(CLINUX_CHANGE_FOLDER) else { return }
-    if has(CLINUX_CHANGE_VANISHED) { folders.detach(name, of: watch) }
-    if has(CLINUX_CHANGE_APPEARED) {
-      changes.addSubtree(name, in: watch)
-      // By now the name may be another's, or nobody's: then an event that says so is still to come, and puts things right.
-      guard let path = folders.path(watch), let folder = try open(root, TreePath.joined(path, name)) else { return }
-      if let (new, isNew) = try place(folder, name, watch), isNew { try watchBelow(folder, new) }
-    }
+    if has(CLINUX_CHANGE_APPEARED) { changes.addSubtree(name, in: watch) }
+    // The queue is behind: what has the name now may be what this event is of, another, or nothing. Whatever it is, it is noted, and what
+    // comes after it in the queue is noted then.
+    folders.detach(name, of: watch)
+    guard let path = folders.path(watch), let folder = try open(root, TreePath.joined(path, name)) else { return }
+    if let (new, isNew) = try place(folder, name, watch), isNew { try watchBelow(folder, new) }
   }
 
   func take() throws -> () throws -> TreeChanges {

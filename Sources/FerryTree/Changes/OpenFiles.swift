@@ -20,7 +20,7 @@ public struct OpenFiles: Sendable, Hashable {
     guard let entry = try folder.entry([]) else { throw FerryError(.notFound, "the folder is gone") }
     var search = Search(
       root: folder, device: entry.identity.device, own: try MountTable("/proc/self/mountinfo"),
-      rootPath: try TreeLocation.path(of: folder.descriptor))
+      rootPath: try TreeLocation.absolutePath(of: folder.descriptor))
     for name in Files.names(in: "/proc") where name.first?.isNumber == true { search.look(into: "/proc/\(name)") }
     self = search.found
   }

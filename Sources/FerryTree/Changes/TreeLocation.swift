@@ -11,27 +11,64 @@ final class TreeLocation {
 
   init(_ root: TreeFolder) throws {
     self.root = root
-    rootPath = try Self.path(of: root.descriptor)
+    rootPath = try Self.absolutePath(of: root.descriptor)
     guard let entry = try root.entry([]) else { throw FerryError(.notFound, "the folder is gone") }
     device = entry.identity.device
     known = try mounts()
   }
 
   /// The path of a folder below the root; nil if it is elsewhere, or gone.
-  func path(of handle: [UInt8]) throws -> [UInt8]? {
-    let number = clinux_open_handle(root.descriptor.number, handle, UInt32(handle.count))
+  func path(of handle: [UInt8]) throws -> [UInt8]? { try open(handle).flatMap { try path(of: $0.descriptor) } }
+
+  /// What has a handle, and how many names it has; nil if it is gone.
+  private func open(_ handle: [UInt8], any: Bool = false) throws -> (descriptor: Descriptor, names: UInt64, inode: UInt64)? {
+    let number = clinux_open_handle(root.descriptor.number, handle, UInt32(handle.count), any ? 1 : 0)
     if number == -ESTALE || number == -ENOENT { return nil }
-    guard number >= 0 else { throw FerryError(errno: -number, "cannot open a folder by its handle") }
-    let folder = Descriptor(number)
+    guard number >= 0 else { throw FerryError(errno: -number, "cannot open what a handle leads to") }
+    let descriptor = Descriptor(number)
     var status = stat()
     guard fstat(number, &status) == 0, status.st_nlink > 0 else { return nil }
+    return (descriptor, UInt64(status.st_nlink), UInt64(status.st_ino))
+  }
+
+  /// Files that changed under names of a folder, and are not there under these any more: where they are now. A file that was written
+  /// through one of its names, which then went, is known by no event under another; incomplete if that cannot be found out.
+  func moved(_ handle: [UInt8], _ files: [[UInt8]: [UInt8]]) throws -> TreeChanges {
+    var changes = TreeChanges()
+    let folder = try open(handle)
+    var found = [UInt8](repeating: 0, count: Int(CLINUX_HANDLE))
+    for (file, name) in files {
+      if let folder {
+        let length = withCString(name) { clinux_handle(folder.descriptor.number, $0, &found) }
+        if length == Int32(file.count), found.starts(with: file) { continue }
+      }
+      guard let (descriptor, names, inode) = try open(file, any: true) else { continue }
+      let path = try Self.shortPath(of: descriptor) ?? [0x2f]
+      if let below = Self.relative(path, to: try Self.absolutePath(of: root.descriptor)), !below.isEmpty, try holds(below, inode) {
+        changes.entries.insert(below)
+      } else if names > 1 || path == [0x2f] || path.suffix(10) == Array(" (deleted)".utf8)[...] {
+        changes.isComplete = false
+      }
+    }
+    return changes
+  }
+
+  private func holds(_ path: [UInt8], _ inode: UInt64) throws -> Bool {
+    let slash = path.lastIndex(of: 0x2f)
+    let number = root.descend(slash.map { Array(path[..<$0]) } ?? [0x2e])
+    guard number >= 0 else { return false }
+    let folder = TreeFolder(path: [], descriptor: Descriptor(number))
+    return try folder.entry(Array(path[(slash.map { $0 + 1 } ?? 0)...]))?.identity == FileIdentity(device: device, inode: inode)
+  }
+
+  private func path(of folder: Descriptor) throws -> [UInt8]? {
     while true {
       let path: [UInt8]
       // Moved or removed while we looked: that is an event of its own.
-      do { path = try Self.path(of: folder) } catch let error as FerryError where error.class == .notFound { return nil }
+      do { path = try Self.absolutePath(of: folder) } catch let error as FerryError where error.class == .notFound { return nil }
       if let relative = Self.relative(path, to: rootPath) { return relative }
       // Before it counts as elsewhere: has the root itself moved, and did it stay where it is while we looked?
-      let now = try Self.path(of: root.descriptor)
+      let now = try Self.absolutePath(of: root.descriptor)
       if now == rootPath { return nil }
       rootPath = now
     }
@@ -40,7 +77,7 @@ final class TreeLocation {
   /// Paths below the root at which the tree's own file system is mounted once more: what happens there happens elsewhere for a watcher.
   /// Also those at which it was when asked last.
   func mounts() throws -> Set<[UInt8]> {
-    let path = try Self.path(of: root.descriptor)
+    let path = try Self.absolutePath(of: root.descriptor)
     var found: Set<[UInt8]> = []
     for line in try Files.read("/proc/self/mountinfo").split(separator: 0x0a) {
       let fields = line.split(separator: 0x20, maxSplits: 5)
@@ -76,7 +113,7 @@ final class TreeLocation {
   }
 
   /// The absolute path of an open folder, of any length.
-  static func path(of folder: Descriptor) throws -> [UInt8] {
+  static func absolutePath(of folder: Descriptor) throws -> [UInt8] {
     var (current, below) = (folder, [[UInt8]]())
     while true {
       if let path = try shortPath(of: current) { return below.reversed().reduce(path) { ($0 == [0x2f] ? $0 : $0 + [0x2f]) + $1 } }
