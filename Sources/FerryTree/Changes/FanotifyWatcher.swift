@@ -57,18 +57,23 @@ final class FanotifyWatcher: ChangeWatcher {
     // Whatever is known of where folders are is old now.
     if has(CLINUX_CHANGE_FOLDER), has(CLINUX_CHANGE_MOVED_IN) || has(CLINUX_CHANGE_MOVED_OUT) { outside = [] }
     guard let handle = change.handle else { return }
-    let folder = Array(UnsafeBufferPointer(start: handle, count: Int(change.handle_length)))
-    guard try isInside(folder) else { return }
-    let name = change.name.map { Array(UnsafeBufferPointer(start: $0, count: Int(change.name_length))) } ?? []
-    guard !name.isEmpty else { return changes.touch(folder) }
-    if has(CLINUX_CHANGE_TOUCHED), !has(CLINUX_CHANGE_FOLDER), let file = change.file {
-      changes.add(name, Array(UnsafeBufferPointer(start: file, count: Int(change.file_length))), in: folder)
-    } else {
-      changes.add(name, in: folder)
+    let folder = Self.bytes(handle, change.handle_length)
+    let name = Self.bytes(change.name, change.name_length)
+    let file = has(CLINUX_CHANGE_TOUCHED) && !has(CLINUX_CHANGE_FOLDER) ? Self.bytes(change.file, change.file_length) : []
+    guard try isInside(folder) else {
+      // A folder that is gone may have been in the tree, and a file of it may still be there under another name.
+      if !file.isEmpty, !outside.contains(folder), try location.exists(file, any: true) { changes.add(name, file, in: folder) }
+      return
     }
+    guard !name.isEmpty else { return changes.touch(folder) }
+    if file.isEmpty { changes.add(name, in: folder) } else { changes.add(name, file, in: folder) }
     if has(CLINUX_CHANGE_APPEARED) || has(CLINUX_CHANGE_VANISHED) { changes.touch(folder) }
     // Its name may have been another folder's, whose entries are gone without a path of their own.
     if has(CLINUX_CHANGE_APPEARED), has(CLINUX_CHANGE_FOLDER) { changes.addSubtree(name, in: folder) }
+  }
+
+  private static func bytes(_ start: UnsafePointer<UInt8>?, _ count: UInt32) -> [UInt8] {
+    start.map { Array(UnsafeBufferPointer(start: $0, count: Int(count))) } ?? []
   }
 
   private func isInside(_ folder: Handle) throws -> Bool {
@@ -76,7 +81,7 @@ final class FanotifyWatcher: ChangeWatcher {
     if outside.contains(folder) { return false }
     let isInside = try location.path(of: folder) != nil
     // One that moves out of the tree is noticed when paths are made.
-    if isInside { remember(folder, &inside) } else { remember(folder, &outside) }
+    if isInside { remember(folder, &inside) } else if try location.exists(folder) { remember(folder, &outside) }
     return isInside
   }
 

@@ -20,6 +20,9 @@ final class TreeLocation {
   /// The path of a folder below the root; nil if it is elsewhere, or gone.
   func path(of handle: [UInt8]) throws -> [UInt8]? { try open(handle).flatMap { try path(of: $0.descriptor) } }
 
+  /// Whether anything still has a handle.
+  func exists(_ handle: [UInt8], any: Bool = false) throws -> Bool { try open(handle, any: any) != nil }
+
   /// What has a handle, and how many names it has; nil if it is gone.
   private func open(_ handle: [UInt8], any: Bool = false) throws -> (descriptor: Descriptor, names: UInt64, inode: UInt64)? {
     let number = clinux_open_handle(root.descriptor.number, handle, UInt32(handle.count), any ? 1 : 0)
@@ -32,7 +35,8 @@ final class TreeLocation {
   }
 
   /// Files that changed under names of a folder, and are not there under these any more: where they are now. A file that was written
-  /// through one of its names, which then went, is known by no event under another; incomplete if that cannot be found out.
+  /// through one of its names, which then went, is known by no event under another. Incomplete if that cannot be found out; of files that
+  /// still have several names one at most is found, and whoever knows the others has to look at them.
   func moved(_ handle: [UInt8], _ files: [[UInt8]: [UInt8]]) throws -> TreeChanges {
     var changes = TreeChanges()
     let folder = try open(handle)
@@ -43,11 +47,12 @@ final class TreeLocation {
         if length == Int32(file.count), found.starts(with: file) { continue }
       }
       guard let (descriptor, names, inode) = try open(file, any: true) else { continue }
+      // One of its names, be it a former one; or none, if the kernel does not have it at hand.
       let path = try Self.shortPath(of: descriptor) ?? [0x2f]
-      if let below = Self.relative(path, to: try Self.absolutePath(of: root.descriptor)), !below.isEmpty, try holds(below, inode) {
-        changes.entries.insert(below)
-      } else if names > 1 || path == [0x2f] || path.suffix(10) == Array(" (deleted)".utf8)[...] {
-        changes.isComplete = false
+      if path == [0x2f] {
+        if names == 1 { changes.isComplete = false }
+      } else if let below = Self.relative(path, to: try Self.absolutePath(of: root.descriptor)), !below.isEmpty {
+        if try holds(below, inode) { changes.entries.insert(below) } else { changes.isComplete = false }
       }
     }
     return changes
