@@ -59,6 +59,11 @@ final class TreeLinks: @unchecked Sendable {
     lock.withLock { _ in for group in byFile.values { group.outside = max(0, group.names - group.members.count) } }
   }
 
+  /// Sender: the names of files with several. A tracker may name one that is gone by now, or lies outside of the tree, and no other.
+  func shared() -> [[UInt8]] {
+    lock.withLock { _ in byFile.values.filter { max($0.names, $0.members.count) > 1 }.flatMap(\.members.values) }
+  }
+
   /// Sender: names that a tracker had no reason to name, of files whose content went over under another one.
   func unmet(pass: Int) -> [(path: [UInt8], key: UInt64, file: FileIdentity, group: Group)] {
     lock.withLock { _ in

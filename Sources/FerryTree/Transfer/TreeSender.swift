@@ -143,7 +143,7 @@ public final class TreeSender {
     for path in changes.subtrees {
       if job.root.status(of: path)?.kind == .folder { whole.insert(topmostUnknown(path, job.index) ?? path) }
     }
-    for path in changes.entries.union(changes.subtrees) {
+    for path in changes.entries.union(changes.subtrees).union(links.shared()) {
       if let top = topmostUnknown(path, job.index) {
         whole.insert(top)
         continue
