@@ -16,6 +16,8 @@ final class InotifyWatcher: ChangeWatcher {
   /// Folders that this user may not watch: scanned each time.
   private var closed: Set<[UInt8]> = []
   private var mounts: Set<[UInt8]> = []
+  /// Names of folders that were not where the tree of watches had them: one above has moved, and the event that says so is to come.
+  private var pending: [Int32: Set<[UInt8]>] = [:]
   private var hasLost = false
 
   init(_ root: TreeFolder, memory: Int) throws {
@@ -34,7 +36,7 @@ final class InotifyWatcher: ChangeWatcher {
   /// Watches everything, whatever was watched before.
   private func watchAll() throws {
     let before = folders.watches
-    (folders, closed) = (WatchedFolders(), [])
+    (folders, closed, pending) = (WatchedFolders(), [], [:])
     guard let watch = try add(root) else { throw FerryError(.precondition, "the folder cannot be watched") }
     folders.root = watch
     try watchBelow(root, watch)
@@ -122,8 +124,24 @@ final class InotifyWatcher: ChangeWatcher {
     // The queue is behind: what has the name now may be what this event is of, another, or nothing. Whatever it is, it is noted, and what
     // comes after it in the queue is noted then.
     folders.detach(name, of: watch)
-    guard let path = folders.path(watch), let folder = try open(root, TreePath.joined(path, name)) else { return }
+    if try !look(at: name, of: watch) { pending[watch, default: []].insert(name) }
+  }
+
+  /// Notes the folder that has a name by now; says whether there is one.
+  private func look(at name: [UInt8], of watch: Int32) throws -> Bool {
+    guard let path = folders.path(watch), let folder = try open(root, TreePath.joined(path, name)) else { return false }
     if let (new, isNew) = try place(folder, name, watch), isNew { try watchBelow(folder, new) }
+    return true
+  }
+
+  /// With the queue empty the tree of watches is as the tree is, so what is not there now is gone.
+  private func lookAgain() throws {
+    var polled = pollfd(fd: queue.number, events: Int16(POLLIN), revents: 0)
+    for (watch, names) in pending {
+      for name in names where try look(at: name, of: watch) { pending[watch]?.remove(name) }
+      if pending[watch]?.isEmpty ?? true { pending[watch] = nil }
+    }
+    if poll(&polled, 1, 0) == 0 { pending = [:] }
   }
 
   func take() throws -> () throws -> TreeChanges {
@@ -135,6 +153,7 @@ final class InotifyWatcher: ChangeWatcher {
       _ = changes.take()
       return { TreeChanges(isComplete: false) }
     }
+    try lookAgain()
     for watch in folders.takeDetached() { _ = clinux_inotify_unwatch(queue.number, watch) }
     var taken = changes.take().paths(folders.path)
     taken.subtrees.formUnion(found)
