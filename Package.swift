@@ -20,6 +20,7 @@ let plugins = [
   plugin("example", folder: "Example", dependencies: ["CFerry"]),
   plugin("podman-volume", folder: "PodmanVolume", dependencies: ["FerryPluginKit", "FerryTree", "FerryEngine"]),
   plugin("docker-layer", folder: "DockerLayer", dependencies: ["FerryPluginKit", "FerryTree", "FerryEngine"]),
+  plugin("record-clone", folder: "RecordClone", dependencies: ["FerryPluginKit", "FerryRecords", "Haystack", "FerrySystem"]),
   plugin("rsync", folder: "Rsync", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem", "CLinux"]),
   plugin("restic", folder: "Restic", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
   plugin("tidb-br", folder: "TidbBr", dependencies: ["FerryPluginKit", "FerrySystem", "CMariaDB", "CCurl", "CXXHash", "CCrypto"]),
@@ -47,6 +48,7 @@ let suites = [
   tests("HaystackTests", ["Haystack", "FerrySystem", "TestSupport"], exclude: ["rusty.py"]),
   tests("ResticTests", ["ResticPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
   tests("TidbTests", ["TidbBrPlugin", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
+  tests("RecordsTests", ["FerryRecords", "Haystack", "FerrySystem", "TestSupport"]),
   tests("RsyncTests", ["RsyncPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
 ]
 
@@ -81,6 +83,9 @@ let package = Package(
     .target(name: "FerryArchive", dependencies: ["FerryTree", "FerrySystem", "CLinux", "CArchive"], swiftSettings: strict),
     .target(name: "FerryPluginKit", dependencies: ["CFerry", "FerrySystem"], swiftSettings: strict),
     .target(name: "Haystack", dependencies: ["FerrySystem"], swiftSettings: strict),
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .target(
+      name: "FerryRecords", dependencies: ["Haystack", "FerrySystem", "CSQLite", "CCrypto", "CXXHash"], swiftSettings: strict),
     .target(
       name: "Ferry",
       dependencies: [

@@ -44,6 +44,11 @@ public struct Filter: Sendable {
   /// The id of the one record that can match, if the filter says so.
   public var onlyID: String? { root.onlyID }
 
+  /// The same filter with other references in its comparisons.
+  public func mappingRefs(_ map: (String) -> String) -> Filter { Filter(text: text, root: root.mappingRefs(map)) }
+
+  private init(text: String, root: Node) { (self.text, self.root) = (text, root) }
+
   /// Whether a record matches. `finder` is asked for the records that paths lead to, and for no others.
   public func matches(_ record: PackedDict, finder: some RecordFinder = NoRecords()) -> Bool {
     record.bytes.withUnsafeBytes { root.matches($0, finder) }
@@ -68,6 +73,17 @@ public struct NoRecords: RecordFinder {
 }
 
 extension Filter.Node {
+  fileprivate func mappingRefs(_ map: (String) -> String) -> Filter.Node {
+    switch self {
+    case .and(let left, let right): return .and(left.mappingRefs(map), right.mappingRefs(map))
+    case .or(let left, let right): return .or(left.mappingRefs(map), right.mappingRefs(map))
+    case .compare(let path, let comparison, let literal):
+      guard case .ref(let ref)? = Packed(bytes: literal.packed).tree else { return self }
+      return .compare(path, comparison, Filter.Literal(packed: Packed(.ref(HRef(map(ref.id)))).bytes))
+    case .has, .missing: return self
+    }
+  }
+
   var paths: [Filter.Path] {
     switch self {
     case .has(let path), .missing(let path), .compare(let path, _, _): [path]

@@ -53,6 +53,9 @@ public struct HRef: Sendable {
 
   /// Whether a text can be a reference's id: letters, digits and `_ : - . ~`.
   public static func isID(_ text: some StringProtocol) -> Bool { !text.isEmpty && text.utf8.allSatisfy(Characters.isRef) }
+
+  /// The same for bytes.
+  public static func isID(_ text: UnsafeRawBufferPointer) -> Bool { !text.isEmpty && text.allSatisfy(Characters.isRef) }
 }
 
 /// A place on earth, in degrees.
@@ -133,7 +136,8 @@ public struct HGrid: Sendable {
     self.rows = rows
   }
 
-  static func columns(of names: some Sequence<String>) -> [String] {
+  /// Names in the order of a grid without columns of its own.
+  public static func columns(of names: some Sequence<String>) -> [String] {
     func place(_ name: String) -> Int { name == "id" ? 0 : name == "mod" ? 2 : 1 }
     let sorted = Set(names).sorted { (place($0), $0) < (place($1), $1) }
     return sorted.isEmpty ? ["empty"] : sorted

@@ -4,9 +4,25 @@ import FerrySystem
 extension PackedDict {
   /// Takes tags that somebody else packed; throws unless they are exactly what this library would have packed.
   public init(checking bytes: UnsafeRawBufferPointer) throws {
-    var cursor = PackedCursor(bytes)
-    guard cursor.areTags(depth: 0) else { throw FerryError(.peer, "the peer sent a record that is malformed") }
+    guard Self.isSound(bytes) else { throw FerryError(.peer, "the peer sent a record that is malformed") }
     self.init(bytes: Array(bytes))
+  }
+
+  /// Whether bytes are exactly what this library would have packed.
+  public static func isSound(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    var cursor = PackedCursor(bytes)
+    return cursor.areTags(depth: 0)
+  }
+}
+
+extension Packed {
+  /// Whether the bytes are exactly one value, as this library would have packed it.
+  public var isSound: Bool {
+    bytes.withUnsafeBytes {
+      var cursor = PackedCursor($0)
+      guard let value = cursor.value(), cursor.isAtEnd else { return false }
+      return value.isSound(depth: 0)
+    }
   }
 }
 

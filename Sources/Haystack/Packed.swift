@@ -50,7 +50,8 @@ public struct PackedBuilder {
 
   mutating func kind(_ kind: UInt8) { bytes.append(kind) }
 
-  mutating func fixed(_ number: some FixedWidthInteger) { withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) } }
+  /// A number, the lowest byte first.
+  public mutating func fixed(_ number: some FixedWidthInteger) { withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) } }
 
   mutating func varint(_ number: Int) {
     var rest = UInt64(number)
@@ -78,6 +79,14 @@ public struct PackedBuilder {
 
   /// A reference.
   public mutating func ref(_ id: some Collection<UInt8>) { text(Packed.Kind.ref, id) }
+
+  /// A reference of two parts.
+  public mutating func ref(_ prefix: some Collection<UInt8>, _ id: UnsafeRawBufferPointer) {
+    kind(Packed.Kind.ref)
+    varint(prefix.count + id.count)
+    bytes.append(contentsOf: prefix)
+    bytes.append(contentsOf: id)
+  }
 
   /// A marker.
   public mutating func marker() { kind(Packed.Kind.marker) }
@@ -128,12 +137,14 @@ public struct PackedBuilder {
     return openLength()
   }
 
-  mutating func openLength() -> Int {
+  /// The same, with a length in four bytes and nothing before it.
+  public mutating func openLength() -> Int {
     fixed(UInt32(0))
     return bytes.count
   }
 
-  mutating func close(_ start: Int) {
+  /// Writes the length of what was opened.
+  public mutating func close(_ start: Int) {
     let length = UInt32(bytes.count - start)
     for byte in 0..<4 { bytes[start - 4 + byte] = UInt8(truncatingIfNeeded: length >> (8 * UInt32(byte))) }
   }

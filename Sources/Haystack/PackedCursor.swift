@@ -141,6 +141,9 @@ extension UnsafeRawBufferPointer {
   /// Whether the bytes are the same.
   public func equals(_ other: UnsafeRawBufferPointer) -> Bool { count == other.count && order(to: other) == 0 }
 
+  /// Whether it sorts behind another.
+  public func follows(_ other: UnsafeRawBufferPointer) -> Bool { order(to: other) > 0 }
+
   /// The bytes as text.
   public var string: String { String(decoding: self, as: UTF8.self) }
 }

@@ -31,6 +31,12 @@ public struct ZincWriter {
     bytes.append(0x0a)
   }
 
+  /// What was written since this was asked last.
+  public mutating func takeBytes() -> [UInt8] {
+    defer { bytes.removeAll(keepingCapacity: true) }
+    return bytes
+  }
+
   /// A whole grid.
   public static func text(_ grid: HGrid) -> String {
     var writer = ZincWriter(meta: grid.meta, columns: grid.columns)

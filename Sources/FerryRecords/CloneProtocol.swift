@@ -1,0 +1,146 @@
+import FerrySystem
+
+/// What a client says first, and a server answers with its own name in it.
+struct CloneHello: Codable {
+  var version = 1
+  /// The project that speaks.
+  var project: String
+  /// The clone set's filter (client).
+  var filter: String?
+  /// At most so many records, the first by id; 0 for all (client).
+  var limit: Int?
+  /// Seconds between pushes of changes (client).
+  var updateSeconds: Double?
+}
+
+/// How the two ends' differences are found.
+public enum CloneMethod: UInt8, Sendable, Codable, CaseIterable {
+  /// The digests are the same.
+  case equal
+  /// The client has nothing: all is sent.
+  case stream
+  /// The server's log says what has changed since the client was up to date.
+  case cursor
+  /// By the cells of a rateless table: traffic as the differences, whatever the sets' size.
+  case difference
+  /// By all keys of the client: when most differs.
+  case manifest
+  /// The server sends what has changed just now.
+  case push
+
+  /// For people and `--json`.
+  public var name: String { String(describing: self) }
+}
+
+/// A place in a server's log.
+struct CloneCursor: Hashable {
+  var epoch: Int64 = 0
+  var seq: Int64 = 0
+}
+
+struct CloneSubscription {
+  var digest = SetDigest()
+  var cursor = CloneCursor()
+  /// The client does not trust what was tried: differences are to be found by all keys.
+  var isThorough = false
+
+  var bytes: [UInt8] {
+    var writer = MessageWriter()
+    writer.digest(digest)
+    writer.fixed(cursor.epoch)
+    writer.fixed(cursor.seq)
+    writer.fixed(UInt8(isThorough ? 1 : 0))
+    return writer.bytes
+  }
+  init(digest: SetDigest, cursor: CloneCursor, isThorough: Bool) {
+    (self.digest, self.cursor, self.isThorough) = (digest, cursor, isThorough)
+  }
+  init(_ payload: [UInt8]) throws {
+    try payload.withUnsafeBytes {
+      var reader = MessageReader($0)
+      digest = try reader.digest()
+      cursor = CloneCursor(epoch: try reader.fixed(), seq: try reader.fixed())
+      isThorough = try reader.fixed(UInt8.self) != 0
+    }
+  }
+}
+
+struct ClonePlan {
+  var method: CloneMethod
+  /// There are more records than the limit.
+  var isOverMax = false
+  var upserts: Int64 = 0
+  var removals: Int64 = 0
+
+  var bytes: [UInt8] {
+    var writer = MessageWriter()
+    writer.fixed(method.rawValue)
+    writer.fixed(UInt8(isOverMax ? 1 : 0))
+    writer.fixed(upserts)
+    writer.fixed(removals)
+    return writer.bytes
+  }
+  init(_ method: CloneMethod, isOverMax: Bool, upserts: Int, removals: Int) {
+    (self.method, self.isOverMax, self.upserts, self.removals) = (method, isOverMax, Int64(upserts), Int64(removals))
+  }
+  init(_ payload: [UInt8]) throws {
+    self = try payload.withUnsafeBytes {
+      var reader = MessageReader($0)
+      guard let method = CloneMethod(rawValue: try reader.fixed()) else { throw CloneConnection.nonsense }
+      var plan = ClonePlan(method, isOverMax: try reader.fixed(UInt8.self) != 0, upserts: 0, removals: 0)
+      plan.upserts = try reader.fixed()
+      plan.removals = try reader.fixed()
+      return plan
+    }
+  }
+}
+
+/// What the set is, after all that was sent.
+struct CloneEnd {
+  var digest: SetDigest
+  var cursor: CloneCursor
+
+  var bytes: [UInt8] {
+    var writer = MessageWriter()
+    writer.digest(digest)
+    writer.fixed(cursor.epoch)
+    writer.fixed(cursor.seq)
+    return writer.bytes
+  }
+  init(digest: SetDigest, cursor: CloneCursor) { (self.digest, self.cursor) = (digest, cursor) }
+  init(_ payload: [UInt8]) throws {
+    self = try payload.withUnsafeBytes {
+      var reader = MessageReader($0)
+      return CloneEnd(digest: try reader.digest(), cursor: CloneCursor(epoch: try reader.fixed(), seq: try reader.fixed()))
+    }
+  }
+}
+
+extension RatelessCell {
+  /// Two words, and the count in as few bytes as it takes.
+  func append(to bytes: inout [UInt8]) {
+    withUnsafeBytes(of: keys.littleEndian) { bytes.append(contentsOf: $0) }
+    withUnsafeBytes(of: checks.littleEndian) { bytes.append(contentsOf: $0) }
+    var rest = UInt64(bitPattern: count << 1 ^ count >> 63)
+    while rest >= 0x80 {
+      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      rest >>= 7
+    }
+    bytes.append(UInt8(rest))
+  }
+
+  init(_ reader: inout MessageReader) throws {
+    keys = try reader.fixed()
+    checks = try reader.fixed()
+    var rest: UInt64 = 0
+    var shift: UInt64 = 0
+    while true {
+      let byte = try reader.fixed(UInt8.self)
+      guard shift < 64 else { throw CloneConnection.nonsense }
+      rest |= UInt64(byte & 0x7f) << shift
+      if byte < 0x80 { break }
+      shift += 7
+    }
+    count = Int64(bitPattern: rest >> 1) ^ -Int64(bitPattern: rest & 1)
+  }
+}

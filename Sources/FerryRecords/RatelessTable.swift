@@ -1,0 +1,144 @@
+/// Rateless invertible Bloom lookup tables (Yang, Gilad, Alizadeh: Practical Rateless Set Reconciliation, 2024): a set as an endless row of
+/// cells. Each key is in cell 0 and then in ever rarer ones; cell i holds a share of 1 / (1 + i / 2). The difference of two such rows is the row of
+/// the difference of the sets, and about 1.4 cells for each key in it are enough to read it, whatever the sets' sizes.
+struct RatelessCell: Hashable {
+  /// Keys, and their checks, by exclusive or.
+  var keys: UInt64 = 0
+  var checks: UInt64 = 0
+  /// How many keys: of ours less theirs, in a difference.
+  var count: Int64 = 0
+
+  mutating func add(_ key: UInt64, _ count: Int64) {
+    keys ^= key
+    checks ^= RatelessTable.check(key)
+    self.count += count
+  }
+
+  mutating func subtract(_ other: RatelessCell) {
+    keys ^= other.keys
+    checks ^= other.checks
+    count -= other.count
+  }
+
+  var isEmpty: Bool { keys == 0 && checks == 0 && count == 0 }
+  /// Whether it holds one key: ours (1) or theirs (-1).
+  var isPure: Bool { (count == 1 || count == -1) && RatelessTable.check(keys) == checks }
+}
+
+enum RatelessTable {
+  static func check(_ key: UInt64) -> UInt64 {
+    var word = key &+ 0x9e37_79b9_7f4a_7c15
+    word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
+    return word ^ (word >> 31)
+  }
+
+  /// Walks the cells that hold a key.
+  struct Walk {
+    private var state: UInt64
+    private(set) var cell: UInt64 = 0
+
+    init(_ key: UInt64) { state = key }
+
+    mutating func advance() {
+      state = state &* 0xda94_2042_e4dd_58b5
+      // The gap to the next cell, from the share of each: for large i, (i + 1.5) (1 / √u - 1).
+      let gap = (Double(cell) + 1.5) * (4_294_967_296 / (Double(state) + 1).squareRoot() - 1)
+      cell += UInt64(min(max(gap.rounded(.up), 1), 9e15))
+    }
+  }
+}
+
+/// The cells of a set, some at a time.
+struct RatelessEncoder {
+  private let keys: [UInt64]
+  private var walks: [RatelessTable.Walk]
+  private(set) var produced = 0
+
+  init(_ keys: [UInt64]) {
+    self.keys = keys
+    walks = keys.map { RatelessTable.Walk($0) }
+  }
+
+  /// The next cells.
+  mutating func next(_ count: Int) -> [RatelessCell] {
+    var cells = [RatelessCell](repeating: RatelessCell(), count: count)
+    let start = UInt64(produced)
+    let end = start + UInt64(count)
+    cells.withUnsafeMutableBufferPointer { cells in
+      for index in keys.indices where walks[index].cell < end {
+        let key = keys[index]
+        var walk = walks[index]
+        repeat {
+          cells[Int(walk.cell - start)].add(key, 1)
+          walk.advance()
+        } while walk.cell < end
+        walks[index] = walk
+      }
+    }
+    produced += count
+    return cells
+  }
+}
+
+/// Reads the difference of two sets out of the differences of their cells.
+struct RatelessDecoder {
+  private var cells: [RatelessCell] = []
+  /// Keys of ours only, and of theirs only.
+  private(set) var ours: Set<UInt64> = []
+  private(set) var theirs: Set<UInt64> = []
+  private var found: [(key: UInt64, count: Int64, walk: RatelessTable.Walk)] = []
+
+  /// Takes more cells: our own, and those of the other.
+  mutating func add(_ mine: [RatelessCell], _ other: [RatelessCell]) {
+    let start = cells.count
+    for (mine, other) in zip(mine, other) {
+      var cell = mine
+      cell.subtract(other)
+      cells.append(cell)
+    }
+    // What is known already is taken out of the new ones.
+    for index in found.indices {
+      while found[index].walk.cell < UInt64(cells.count) {
+        let place = Int(found[index].walk.cell)
+        if place >= start { cells[place].add(found[index].key, -found[index].count) }
+        found[index].walk.advance()
+      }
+    }
+    peel(from: start)
+  }
+
+  private mutating func peel(from start: Int) {
+    var queue = (start..<cells.count).filter { cells[$0].isPure }
+    while let place = queue.popLast() {
+      let cell = cells[place]
+      guard cell.isPure else { continue }
+      let (key, count) = (cell.keys, cell.count)
+      // A key that comes up twice is no key but chance, or a peer that lies: there is no end to that.
+      guard count > 0 ? ours.insert(key).inserted : theirs.insert(key).inserted else { continue }
+      var walk = RatelessTable.Walk(key)
+      while walk.cell < UInt64(cells.count) {
+        let place = Int(walk.cell)
+        cells[place].add(key, -count)
+        if cells[place].isPure { queue.append(place) }
+        walk.advance()
+      }
+      found.append((key, count, walk))
+    }
+  }
+
+  /// Whether all was read. Every key is in cell 0, so it is empty only then.
+  var isComplete: Bool { cells.first?.isEmpty ?? false }
+
+  /// How many cells it may take in all. The counts tell: their squares add up to the difference's size times the cells' shares.
+  var estimate: Int {
+    var squares = 0.0
+    var shares = 0.0
+    for (index, cell) in cells.enumerated() {
+      squares += Double(cell.count) * Double(cell.count)
+      shares += 1 / (1 + Double(index) / 2)
+    }
+    let left = squares / max(shares, 1)
+    return Int(min((left + Double(found.count)) * 1.6 + 32, 1e9))
+  }
+}

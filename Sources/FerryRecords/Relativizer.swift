@@ -1,0 +1,113 @@
+import Haystack
+
+/// References between projects. `p:server:r:X`, and `X` alone where the server is no project, become `p:client:r:X`; what points into other
+/// projects stays. On the wire, and for digests, references into the cloned project are relative: `X`.
+struct Relativizer {
+  /// What is taken away; the longest of them that fits.
+  private let prefixes: [[UInt8]]
+
+  /// For records of these projects.
+  init(projects: [String]) {
+    prefixes = projects.filter { !$0.isEmpty }.map { Array("p:\($0):r:".utf8) }
+  }
+
+  /// The relative form of an id.
+  func relative(_ id: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    for prefix in prefixes where id.count > prefix.count {
+      let fits = prefix.withUnsafeBytes { UnsafeRawBufferPointer(rebasing: id[..<prefix.count]).equals($0) }
+      if fits { return UnsafeRawBufferPointer(rebasing: id[prefix.count...]) }
+    }
+    return id
+  }
+
+  func relative(_ id: String) -> String { Array(id.utf8).withUnsafeBytes { relative($0).string } }
+}
+
+/// What of a record is cloned, and how its references look there.
+enum CloneForm {
+  /// Tags that live in memory only: what connectors and control loops set all the time.
+  static let transient: Set<String> = [
+    "connState", "connStatus", "connErr", "curVal", "curStatus", "curErr", "curSource", "writeVal", "writeLevel", "writeStatus", "writeErr",
+    "nextTime", "nextVal", "hisStatus", "hisErr", "hisId", "hisSize", "hisStart", "hisStartVal", "hisEnd", "hisEndVal",
+  ]
+  /// A clone's own.
+  static let own: Set<String> = ["clone", "cloneSetRef", "cloneMod"]
+  private static let dropped: [[UInt8]] = transient.union(own).map { Array($0.utf8) }.sorted { $0.lexicographicallyPrecedes($1) }
+  private static let firstLetters = Set(dropped.map { $0[0] })
+
+  static func isDropped(_ name: UnsafeRawBufferPointer) -> Bool {
+    guard let first = name.first, firstLetters.contains(first) else { return false }
+    return dropped.contains { $0.withUnsafeBytes { name.equals($0) } }
+  }
+
+  /// Whether a record is one that is never cloned: clones, what is in the trash, and a project's own innards.
+  static func isNever(_ tags: UnsafeRawBufferPointer) -> Bool {
+    var cursor = PackedCursor(tags)
+    while let tag = cursor.tag() {
+      guard let first = tag.name.first, firstOfNever.contains(first) else { continue }
+      if never.contains(where: { $0.withUnsafeBytes { tag.name.equals($0) } }) { return true }
+    }
+    return false
+  }
+  private static let never = ["clone", "cloneSet", "ext", "projMeta", "trash", "uiMeta"].map { Array($0.utf8) }
+  private static let firstOfNever = Set(never.map { $0[0] })
+
+  /// A record's persistent tags with relative references, as they go over the wire. `asDigest` leaves out `mod`, which a clone has of its own.
+  static func appendRelative(
+    _ tags: UnsafeRawBufferPointer, _ relativizer: Relativizer, asDigest: Bool = false, to builder: inout PackedBuilder
+  ) {
+    var cursor = PackedCursor(tags)
+    while let tag = cursor.tag() {
+      if isDropped(tag.name) || (asDigest && tag.name.count == 3 && tag.name.elementsEqual("mod".utf8)) { continue }
+      builder.name(tag.name)
+      tag.value.rewritingRefs(to: &builder) { $1.ref(relativizer.relative($0)) }
+    }
+  }
+
+  /// The clone of a record that came over the wire. The tags that a clone adds stand next to each other in the order of names.
+  static func appendClone(
+    _ tags: UnsafeRawBufferPointer, project: String, cloneSet: String, mod: Int64, now: Int64, to builder: inout PackedBuilder
+  ) {
+    let prefix = project.isEmpty ? [] : Array("p:\(project):r:".utf8)
+    var added = false
+    func add(_ builder: inout PackedBuilder) {
+      added = true
+      builder.name("clone".utf8)
+      builder.marker()
+      builder.name("cloneMod".utf8)
+      builder.dateTime(HDateTime(nanoseconds: mod))
+      builder.name("cloneSetRef".utf8)
+      builder.ref(cloneSet.utf8)
+    }
+    let first = Array("clone".utf8)
+    var cursor = PackedCursor(tags)
+    while let tag = cursor.tag() {
+      if !added, first.withUnsafeBytes({ tag.name.follows($0) }) { add(&builder) }
+      builder.name(tag.name)
+      if tag.name.count == 3, tag.name.elementsEqual("mod".utf8) {
+        builder.dateTime(HDateTime(nanoseconds: now))
+        continue
+      }
+      tag.value.rewritingRefs(to: &builder) { id, builder in
+        if prefix.isEmpty || isAbsolute(id) { builder.ref(id) } else { builder.ref(prefix, id) }
+      }
+    }
+    if !added { add(&builder) }
+  }
+
+  /// The same record with all references naming their projects.
+  static func appendAbsolute(_ tags: UnsafeRawBufferPointer, project: String, to builder: inout PackedBuilder) {
+    let prefix = Array("p:\(project):r:".utf8)
+    var cursor = PackedCursor(tags)
+    while let tag = cursor.tag() {
+      builder.name(tag.name)
+      tag.value.rewritingRefs(to: &builder) { id, builder in if isAbsolute(id) { builder.ref(id) } else { builder.ref(prefix, id) } }
+    }
+  }
+
+  /// Whether an id names its project.
+  static func isAbsolute(_ id: String) -> Bool { id.hasPrefix("p:") }
+
+  /// Whether an id names its project.
+  static func isAbsolute(_ id: UnsafeRawBufferPointer) -> Bool { id.count > 2 && id[0] == 0x70 && id[1] == 0x3a }
+}

@@ -1,0 +1,147 @@
+import CCrypto
+import FerrySystem
+import Haystack
+
+/// What a set of records is, by ids and times of change: how many there are, and the sum of a SHA-1 of each. A sum does not care for order and
+/// can be kept up to date record by record; unlike an exclusive or, two of the same do not cancel each other.
+public struct SetDigest: Sendable, Hashable {
+  /// How many.
+  public private(set) var count: Int64 = 0
+  /// The sum, modulo 2²⁵⁶, the lowest word first.
+  private(set) var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+
+  /// Of the empty set.
+  public init() {}
+
+  /// Equal in count and sum.
+  public static func == (left: SetDigest, right: SetDigest) -> Bool { left.count == right.count && left.words == right.words }
+  /// Its lowest bits are hash enough.
+  public func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
+
+  mutating func add(_ hash: RecordHash) {
+    count += 1
+    combine(hash) { $0.addingReportingOverflow($1) }
+  }
+
+  mutating func remove(_ hash: RecordHash) {
+    count -= 1
+    combine(hash) { $0.subtractingReportingOverflow($1) }
+  }
+
+  private mutating func combine(_ hash: RecordHash, _ operation: (UInt64, UInt64) -> (partialValue: UInt64, overflow: Bool)) {
+    var carry: UInt64 = 0
+    func step(_ word: inout UInt64, _ other: UInt64) {
+      let first = operation(word, other)
+      let second = operation(first.partialValue, carry)
+      word = second.partialValue
+      carry = first.overflow || second.overflow ? 1 : 0
+    }
+    step(&words.0, hash.words.0)
+    step(&words.1, hash.words.1)
+    step(&words.2, hash.words.2)
+    step(&words.3, 0)
+  }
+
+  /// 32 bytes.
+  var bytes: [UInt8] {
+    withUnsafeBytes(of: (words.0.littleEndian, words.1.littleEndian, words.2.littleEndian, words.3.littleEndian)) { Array($0) }
+  }
+
+  init?(count: Int64, bytes: UnsafeRawBufferPointer) {
+    guard bytes.count == 32 else { return nil }
+    self.count = count
+    func word(_ index: Int) -> UInt64 { UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self)) }
+    words = (word(0), word(1), word(2), word(3))
+  }
+
+  /// In hexadecimal, as it is shown.
+  public var hex: String {
+    let digits = Array("0123456789abcdef".utf8)
+    return String(decoding: bytes.reversed().flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+  }
+}
+
+/// The SHA-1 of one record's relative id and time of change.
+struct RecordHash: Hashable {
+  /// The lowest word first; the third has 32 bits.
+  var words: (UInt64, UInt64, UInt64) = (0, 0, 0)
+
+  static func == (left: RecordHash, right: RecordHash) -> Bool { left.words == right.words }
+  func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
+
+  /// What stands for the record while differences are looked for. Never 0.
+  var key: UInt64 { words.0 == 0 ? 1 : words.0 }
+}
+
+/// Hashes ids and times; for one thread.
+final class RecordHasher {
+  private let context = EVP_MD_CTX_new()
+  private let algorithm: OpaquePointer?
+  private var line: [UInt8] = []
+
+  init(_ algorithm: OpaquePointer? = EVP_sha1()) { self.algorithm = algorithm }
+  deinit { EVP_MD_CTX_free(context) }
+
+  /// SHA-1 over `relId SP mod LF`, the moment in UTC to the nanosecond.
+  func hash(_ id: UnsafeRawBufferPointer, mod: Int64) -> RecordHash {
+    line.removeAll(keepingCapacity: true)
+    line.append(contentsOf: id)
+    line.append(0x20)
+    appendMoment(mod)
+    line.append(0x0a)
+    var words: (UInt64, UInt64, UInt64) = (0, 0, 0)
+    withUnsafeMutableBytes(of: &words) { _ = digest(line, into: $0) }
+    return RecordHash(words: (UInt64(littleEndian: words.0), UInt64(littleEndian: words.1), UInt64(littleEndian: words.2) & 0xffff_ffff))
+  }
+
+  func digest(_ bytes: [UInt8], into result: UnsafeMutableRawBufferPointer) -> Int {
+    var length: UInt32 = 0
+    bytes.withUnsafeBytes {
+      EVP_DigestInit_ex(context, algorithm, nil)
+      EVP_DigestUpdate(context, $0.baseAddress, $0.count)
+    }
+    // SHA-1 has 20 bytes, and the words have room for 24.
+    EVP_DigestFinal_ex(context, result.baseAddress?.assumingMemoryBound(to: UInt8.self), &length)
+    return Int(length)
+  }
+
+  private func appendMoment(_ nanoseconds: Int64) {
+    let day: Int64 = 86_400_000_000_000
+    var days = nanoseconds / day
+    var rest = nanoseconds % day
+    if rest < 0 {
+      rest += day
+      days -= 1
+    }
+    if days != lastDay {
+      lastDay = days
+      var text = String(days)
+      if let date = HDate(daysSinceEpoch: Int(days)) {
+        func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+        text = "\(String(repeating: "0", count: max(0, 4 - String(date.year).count)))\(date.year)-\(two(date.month))-\(two(date.day))T"
+      }
+      lastDate = Array(text.utf8)
+    }
+    line.append(contentsOf: lastDate)
+    let seconds = Int(rest / 1_000_000_000)
+    digits(seconds / 3600, 2)
+    line.append(0x3a)
+    digits(seconds / 60 % 60, 2)
+    line.append(0x3a)
+    digits(seconds % 60, 2)
+    line.append(0x2e)
+    digits(Int(rest % 1_000_000_000), 9)
+    line.append(0x5a)
+  }
+  private var lastDay = Int64.min
+  private var lastDate: [UInt8] = []
+
+  private func digits(_ number: Int, _ count: Int) {
+    var scale = 1
+    for _ in 1..<count { scale *= 10 }
+    while scale > 0 {
+      line.append(UInt8(0x30 + number / scale % 10))
+      scale /= 10
+    }
+  }
+}
