@@ -114,7 +114,8 @@ private final class Instance: @unchecked Sendable {
     func pass() throws -> Pass {
       Pass(
         number: Int(args.pass), isFirst: has(FERRY_FIRST_PASS), isFinal: has(FERRY_FINAL_PASS),
-        channels: Array(UnsafeBufferPointer(start: args.channels, count: Int(args.channel_count))), offer: try offer())
+        channels: Array(UnsafeBufferPointer(start: args.channels, count: Int(args.channel_count))), offer: try offer(),
+        stay: arguments["stay"]?.int.map { .seconds($0) })
     }
 
     func digestRequest() throws -> DigestRequest {

@@ -11,14 +11,17 @@ public struct Pass: Sendable {
   public var channels: [Int32]
   /// What the destination offered in `prepare`.
   public var offer: Offer?
+  /// The state is followed for ever: stay for so long, and move what changes as it changes. The source's end decides when it is over.
+  public var stay: Duration?
 
   /// A pass.
-  public init(number: Int, isFirst: Bool, isFinal: Bool, channels: [Int32], offer: Offer? = nil) {
+  public init(number: Int, isFirst: Bool, isFinal: Bool, channels: [Int32], offer: Offer? = nil, stay: Duration? = nil) {
     self.number = number
     self.isFirst = isFirst
     self.isFinal = isFinal
     self.channels = channels
     self.offer = offer
+    self.stay = stay
   }
 
   /// The first channel, for providers that need one.

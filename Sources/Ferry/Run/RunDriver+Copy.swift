@@ -20,14 +20,14 @@ extension RunDriver {
     while true {
       try throwIfCancelled()
       let number = try nextPass()
-      let moved = try pass(number, final: false)
+      guard let moved = try persistentPass(number) else { continue }
       // Without services nothing is stopped, so nothing is gained by another pass: the final one follows at once.
       let stopsNothing = manifest.services.isEmpty && budget == nil && manifest.mode != .follow
-      let digests = stopsNothing ? [] : try warmDigests(number)
+      let digests = stopsNothing || staysForever ? [] : try warmDigests(number)
       convergence.add(.init(transfer: moved.map(\.seconds), digest: digests, bytes: moved.reduce(0) { $0 + $1.bytes }))
       if manifest.mode == .follow {
         if requests.isPosted(.cutover) { break }
-        waitForIncrement()
+        if !staysForever { waitForIncrement() }
         continue
       }
       if stopsNothing { break }
@@ -43,6 +43,23 @@ extension RunDriver {
     requests.clear(.cutover)
     try throwIfPredictionMisses(convergence.predictedOutage)
     return convergence.predictedOutage
+  }
+
+  /// Whether an item is followed for ever: its passes stay, and what goes wrong in one is tried again rather than undone.
+  var staysForever: Bool { manifest.mode == .follow && manifest.state.contains { $0.follow == .forever } }
+
+  /// How long a pass of an item that is followed for ever stays; then a cutover that was asked for is seen.
+  private static let stay: Int64 = 60
+
+  /// A hot pass; nil if it failed in a way that may be over soon, and the run is one that goes on for ever.
+  private func persistentPass(_ number: Int) throws -> [Moved]? {
+    do { return try pass(number, final: false) } catch let error as FerryError {
+      guard staysForever, !hasLostNode, [.peer, .io, .retry].contains(error.class) else { throw error }
+      try throwIfCancelled()
+      events.emit(.notice) { $0.text = "\(error); trying again" }
+      waitForIncrement()
+      return nil
+    }
   }
 
   /// One pass of all items.
@@ -82,11 +99,13 @@ extension RunDriver {
     let channel = "\(item)-\(pass)"
     try channels.make(channel)
     let began = ContinuousClock.now
+    let stays = !final && manifest.mode == .follow && manifest.state.contains { $0.name == item && $0.follow == .forever }
     let replies = try Threads.map([Side.source, .destination]) { [self] side in
       Result {
         try node(side).call(
           CallRequest(
-            item: item, call: side == .source ? .transfer : .receive, pass: pass, first: pass == 0, final: final, channel: channel))
+            item: item, call: side == .source ? .transfer : .receive, pass: pass, first: pass == 0, final: final,
+            arguments: stays ? ["stay": .int(Self.stay)] : [:], channel: channel))
       }
     }
     let (sent, received) = try bothOrTheCause(replies[0], replies[1])

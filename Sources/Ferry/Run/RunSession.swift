@@ -91,14 +91,15 @@ struct RunSession: Sendable {
   /// is read from both nodes' records, so it does not matter where the line was cut.
   private func persistently(_ driver: RunDriver) throws -> Receipt {
     var lost: ContinuousClock.Instant?
-    for _ in 0..<Self.mostAttempts {
+    for _ in 0..<(driver.staysForever ? .max : Self.mostAttempts) {
       do {
         try driver.open()
         lost = nil
         return try driver.forward()
       } catch {
         let began = lost ?? .now
-        guard let retry = driver.manifest.retry, driver.hasLostNode, began.duration(to: .now) < retry,
+        guard let retry = driver.manifest.retry ?? (driver.staysForever ? Self.forever : nil), driver.hasLostNode,
+          began.duration(to: .now) < retry,
           FerryError.wrap(error).class != .cancelled, try !journal.steps(driver.id).isEmpty
         else { throw error }
         lost = began
@@ -114,6 +115,9 @@ struct RunSession: Sendable {
     }
     throw FerryError(.peer, "a node was lost \(Self.mostAttempts) times", hint: "look into its log, then `ferry resume \(driver.id)`")
   }
+
+  /// What is followed for ever waits for a node as long as that takes.
+  private static let forever = Duration.seconds(100 * 365 * 86_400)
 
   /// A node that comes back only to be lost again at the same place ends the run some time.
   private static let mostAttempts = 100
