@@ -43,11 +43,12 @@ let suites = [
   tests("CommandTests", ["FerryCommand", "Ferry", "FerrySystem", "TestSupport"]),
   tests("ServiceTests", ["Ferry", "FerrySystem", "RunSupport", "TestSupport"]),
   tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),
-  tests("ConformanceTests", ["Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
+  tests("ConformanceTests", ["Ferry", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"]),
   tests("EngineTests", ["FerryEngine", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("HaystackTests", ["Haystack", "FerrySystem", "TestSupport"], exclude: ["rusty.py"]),
   tests("ResticTests", ["ResticPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
   tests("TidbTests", ["TidbBrPlugin", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
+  tests("RecordCloneTests", ["RecordClonePlugin", "Ferry", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"]),
   tests("RecordsTests", ["FerryRecords", "Haystack", "FerrySystem", "TestSupport"]),
   tests("RsyncTests", ["RsyncPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
 ]
@@ -89,7 +90,8 @@ let package = Package(
     .target(
       name: "Ferry",
       dependencies: [
-        "CFerry", "CLinux", "CYAML", "CCrypto", "CTLS", "CZstd", "FerrySystem", .product(name: "GRDB", package: "GRDB.swift"),
+        "CFerry", "CLinux", "CYAML", "CCrypto", "CTLS", "CZstd", "FerryRecords", "FerrySystem", "Haystack",
+        .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: strict),
     .executableTarget(

@@ -3,14 +3,10 @@ import Haystack
 
 /// The client's end of one clone set: asks, applies what comes, and stays subscribed for as long as it is told to.
 public final class CloneClient {
-  /// How often to ask and to be told. The original's names.
+  /// How often to ask and to be told.
   public struct Tuning: Sendable, Hashable {
-    /// A subscription is sent no more often than this …
-    public var subMinTime: Duration = .seconds(60)
-    /// … and at least as often as this.
+    /// A subscription is sent at least as often as this. It costs so little that none is held back.
     public var subMaxTime: Duration = .seconds(900)
-    /// Whether one is sent as soon as the server is reached.
-    public var subOnUp = true
     /// Changes are pushed no more often than this.
     public var updateFreq: Duration = .seconds(3)
     /// At most so many records, the first by id; 0 for all.
@@ -152,7 +148,17 @@ public final class CloneClient {
     let seconds = Double(tuning.updateFreq.components.seconds) + Double(tuning.updateFreq.components.attoseconds) / 1e18
     try connection.send(
       .hello, json: CloneHello(project: store.project, filter: set.filter, limit: tuning.maxRecords, updateSeconds: seconds))
-    let server = try connection.receive(.hello).json(CloneHello.self)
+    var message = try connection.receive()
+    while message.kind != .hello {
+      // It pushed while we spoke.
+      switch message.kind {
+      case .plan: try follow(ClonePlan(message.payload), connection) {}
+      case .alive: break
+      default: throw CloneConnection.nonsense
+      }
+      message = try connection.receive()
+    }
+    let server = try message.json(CloneHello.self)
     guard server.version == 1 else { throw FerryError(.unsupported, "the server speaks version \(server.version) of the clone protocol") }
     guard set.means(server.project) else {
       throw FerryError(
@@ -164,6 +170,8 @@ public final class CloneClient {
         .precondition, "both ends are project '\(server.project)': a clone would have its progenitor's id",
         hint: "name one of them otherwise")
     }
+    // One that was made for a run learns here whom it clones from.
+    if set.server.isEmpty, !server.project.isEmpty { try store.put(CloneSet(id: id, server: server.project, filter: set.filter)) }
     // A filter that somebody edited may take away as much as it likes.
     filterWasEdited = !applier.state.filter.isEmpty && applier.state.filter != set.filter
     try applier.note {
@@ -183,7 +191,8 @@ public final class CloneClient {
       let cursor = attempt == 0 ? applier.state.cursor : CloneCursor()
       let question = CloneSubscription(digest: applier.state.digest, cursor: cursor, isThorough: attempt == 2)
       try connection.send(.subscribe, question.bytes)
-      let message = try connection.receive()
+      var message = try connection.receive()
+      while message.kind == .alive { message = try connection.receive() }
       guard message.kind == .plan else { throw CloneConnection.nonsense }
       if try follow(ClonePlan(message.payload), connection, progress: progress) { return }
     }

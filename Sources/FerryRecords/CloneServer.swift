@@ -25,6 +25,7 @@ public final class CloneServer {
   private var set: (hello: String, served: ServedSet)?
   private let relativizer: Relativizer
   private var updateSeconds = 3.0
+  private var pending: [CloneMessage] = []
 
   /// Serves a store. `isWhole`: it is the mirror of what a filter found elsewhere.
   public init(_ store: RecordStore, isWhole: Bool = false) throws {
@@ -41,14 +42,17 @@ public final class CloneServer {
   ) throws -> Report {
     let connection = CloneConnection(channel, cancellation: cancellation)
     var report = Report()
+    pending.removeAll()
     do {
       try greet(connection)
       var isSettled = false
       var lastPush = ContinuousClock.now
       while true {
-        if let message = try connection.receive(milliseconds: isSettled && stays != nil ? 100 : -1) {
+        if let message = try pending.popLast() ?? connection.receive(milliseconds: isSettled && stays != nil ? 100 : -1) {
           switch message.kind {
-          case .hello: try greet(connection, message)
+          case .hello:
+            try greet(connection, message)
+            isSettled = false
           case .subscribe:
             try refresh()
             isSettled = try answer(try CloneSubscription(message.payload), connection, &report)
@@ -249,8 +253,11 @@ public final class CloneServer {
     try connection.send(
       .end, CloneEnd(digest: served.digest, cursor: CloneCursor(epoch: try store.epoch, seq: served.seq ?? 0)).bytes)
     var message = try connection.receive()
-    // It asked while we pushed: this was the answer.
-    while message.kind == .subscribe { message = try connection.receive() }
+    // It spoke while we pushed: that is heard afterwards.
+    while message.kind == .subscribe || message.kind == .hello {
+      pending.insert(message, at: 0)
+      message = try connection.receive()
+    }
     guard message.kind == .done else { throw CloneConnection.nonsense }
     let answer = try CloneEnd(message.payload)
     guard answer.digest == served.digest else { return false }

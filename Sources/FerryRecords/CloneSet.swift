@@ -37,7 +37,7 @@ public struct CloneSet: Sendable, Hashable {
   /// Whether a server's project is the one that is meant.
   func means(_ project: String) -> Bool {
     let node = server.hasPrefix("n:") ? String(server.dropFirst(2)) : server
-    return project.isEmpty || node == project || server == project
+    return project.isEmpty || server.isEmpty || node == project || server == project
   }
 }
 

@@ -1,5 +1,7 @@
+import FerryRecords
 import FerrySystem
 import Glibc
+import Haystack
 import PluginHarness
 import TestSupport
 import Testing
@@ -9,6 +11,7 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
   case exampleFile = "example-file"
   case rsync
   case restic
+  case recordClone = "record-clone"
   case rsyncDaemon = "rsync, transport daemon"
   case podmanVolume = "podman-volume"
   case dockerVolume = "docker-volume"
@@ -33,6 +36,10 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
       harness = try Harness(
         product: "restic", provider: "restic", folder: folder, from: ["path": .string(from)], to: ["path": .string(to)],
         keys: ["repository": .string(folder("repository")), "replace": true], secrets: ["password": "a word"])
+    case .recordClone:
+      harness = try Harness(
+        product: "record-clone", provider: "record-clone", folder: folder, from: ["store": .string("sqlite:\(from)")],
+        to: ["store": .string("sqlite:\(to)"), "project": "client"], keys: ["filter": "site or point", "allow-removals": true])
     case .rsync, .rsyncDaemon:
       harness = try Harness(
         product: "rsync", provider: "rsync", folder: folder, from: ["path": .string(from)], to: ["path": .string(to)],
@@ -47,9 +54,19 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
   /// Whether it knows the second digest as well.
   var knowsSHA256: Bool { self != .exampleFile }
 
+  /// Whether `move` makes sense.
+  var retires: Bool { self != .recordClone }
+
+  /// What is at the destination once `from` has come to where `to` was: in most cases it has taken its place.
+  func together(_ from: [String], _ to: [String]) -> [String] { self == .recordClone ? (from + to).sorted() : from }
+
   func make(_ path: String) throws {
     switch self {
     case .exampleFile: try write(path, String(repeating: "content ", count: 500_000))
+    case .recordClone:
+      let store = try RecordStore(creating: path, project: "server")
+      try store.commit((0..<500).map { .add(["id": .ref(HRef("p\($0)")), "point": .marker, "siteRef": .ref(HRef("s"))]) })
+      try store.commit([.add(["id": .ref(HRef("s")), "site": .marker, "dis": .string("x")])])
     default:
       try Files.makeFolder("\(path)/folder")
       try write("\(path)/large", String(repeating: "content ", count: 500_000))
@@ -62,6 +79,12 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
   func change(_ path: String, _ number: Int) throws {
     switch self {
     case .exampleFile: try write(path, "changed \(number)")
+    case .recordClone:
+      let store = try RecordStore(path: path)
+      try store.commit([
+        .add(["id": .ref(HRef("new\(number)")), "point": .marker]), .remove(id: "p\(number)"),
+        .update(id: "s", ["dis": .string("changed \(number)")]), .update(id: "p100", ["point": .remove]),
+      ])
     default:
       try write("\(path)/folder/new \(number)", "new")
       try write("\(path)/large", "changed \(number)")
@@ -70,10 +93,20 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
   }
 
   /// Changes no content, but metadata.
-  func touch(_ path: String) { chmod(self == .exampleFile ? path : "\(path)/large", 0o640) }
+  func touch(_ path: String) throws {
+    if self == .recordClone {
+      try RecordStore(path: path).commit([.update(id: "p200", [:])])
+      return
+    }
+    chmod(self == .exampleFile ? path : "\(path)/large", 0o640)
+  }
 
   /// Something that was there before.
   func occupy(_ path: String) throws {
+    if self == .recordClone {
+      try RecordStore(creating: path, project: "client").commit([.add(["id": .ref(HRef("precious")), "site": .marker])])
+      return
+    }
     try contained?.make(path)
     if self != .exampleFile { try Files.makeFolder(path) }
     try write(self == .exampleFile ? path : "\(path)/precious", "precious")
@@ -106,9 +139,25 @@ final class Subject: Sendable {
     // An engine keeps a folder for what is not filled yet.
     if specimen.contained != nil, Files.names(in: path).isEmpty { return [] }
     if Files.isFolder(path) { return try Oracle.describe(path).map(specimen.contained?.isLayer == true ? withoutMounts : { $0 }) }
+    if specimen == .recordClone { return try records(path) }
     var status = stat()
     lstat(path, &status)
     return ["\(String(status.st_mode, radix: 8)) \(try Command(["sha256sum", path]).run().output.prefix(64))"]
+  }
+
+  /// The records of a store that are cloned, as both ends would have them.
+  private func records(_ path: String) throws -> [String] {
+    var lines: [String] = []
+    let store = try RecordStore(path: path)
+    try store.forEach(Filter("site or point")) { packed in
+      var record = packed.tree
+      record["mod"] = record["cloneMod"] ?? record["mod"]
+      for name in ["clone", "cloneMod", "cloneSetRef"] { record[name] = nil }
+      let text = ZincWriter.text(.dict(record))
+      lines.append(text.split(separator: "p:\(store.project):r:", omittingEmptySubsequences: false).joined())
+      return true
+    }
+    return lines.sorted()
   }
 
   /// A line of the oracle's without what the kernel notes about the mounts that a layer has seen.
