@@ -27,6 +27,9 @@ final class ReceiveJob: @unchecked Sendable {
 
   let pool = BlockQueue(limit: 8)
 
+  /// Lanes place entries side by side. Who removes does so alone, so that the index does not tell of what is gone.
+  let turns = SharedLock()
+
   private let removed = Lock<[UInt64]>([])
   private let failure = Lock<FerryError?>(nil)
   private let done = Lock((entries: Int64(0), bytes: Int64(0)))
@@ -65,6 +68,26 @@ final class ReceiveJob: @unchecked Sendable {
 
   /// Removes an entry with all that is in it.
   func erase(_ folder: Int32, _ name: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer) throws {
+    try turns.alone {
+      // Another lane may have made something in a folder since it was emptied.
+      for _ in 0..<8 {
+        do { return try remove(folder, name, path: path) } catch let error as FerryError where !isFinal && error.code == TreeRoot.raced {}
+      }
+      try remove(folder, name, path: path)
+    }
+  }
+
+  /// Removes what is no folder; another lane may have put one in its place by now.
+  func clear(_ folder: Int32, _ name: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer) throws {
+    try turns.alone {
+      try TreeRoot.withText(name) { text in
+        if unlinkat(folder, text, 0) == 0 || errno == ENOENT { return forget(path) }
+        if errno != EISDIR { throw root.failure(errno, "cannot remove", path) }
+      }
+    }
+  }
+
+  private func remove(_ folder: Int32, _ name: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer) throws {
     try TreeRoot.withText(name) { text in
       if unlinkat(folder, text, 0) == 0 || errno == ENOENT { return forget(path) }
       guard errno == EISDIR || errno == EPERM else { throw root.failure(errno, "cannot remove", path) }
@@ -86,7 +109,12 @@ private final class Eraser: TreeVisitor {
   private let job: ReceiveJob
   init(_ job: ReceiveJob) { self.job = job }
 
-  func opened(_ folder: TreeFolder, entry: TreeEntry, entries: inout [TreeEntry]) {}
+  func opened(_ folder: TreeFolder, entry: TreeEntry, entries: inout [TreeEntry]) throws {
+    // What is mounted in a tree is somebody else's.
+    guard entry.identity.device == job.root.device else {
+      throw FerryError(.conflict, "something is mounted at \(folder.shown([])): it is not removed", hint: "unmount it and try again")
+    }
+  }
 
   func visit(_ folder: TreeFolder, entry: TreeEntry, index: Int) throws {
     if entry.kind != .folder { return try unlink(folder, entry, 0) }
@@ -103,7 +131,7 @@ private final class Eraser: TreeVisitor {
 
   private func unlink(_ folder: TreeFolder, _ entry: TreeEntry, _ flags: Int32) throws {
     guard withCString(entry.name, { unlinkat(folder.descriptor.number, $0, flags) }) == 0 || errno == ENOENT else {
-      throw folder.failure(errno, "cannot remove", entry.name)
+      throw TreePath.joined(folder.path, entry.name).withUnsafeBytes { job.root.failure(errno, "cannot remove", $0) }
     }
     TreePath.joined(folder.path, entry.name).withUnsafeBytes { job.forget($0) }
   }

@@ -10,8 +10,11 @@ extension ReceiveLane {
     case .file where record.flags.contains(.large): try beginLarge(record, name, extra)
     case .file:
       guard record.size == UInt64(body.count) else { throw Self.nonsense("a file of another length than it says") }
-      try small(record, name, extra, body)
-    default: try special(record, name, extra, body)
+      do { try small(record, name, extra, body) } catch { try miss(error, leaf(record, TreeLeaf(of: body), extra)) }
+    default:
+      do { try special(record, name, extra, body) } catch {
+        try miss(error, leaf(record, record.kind == .link ? TreeLeaf(of: body) : TreeLeaf(), extra))
+      }
     }
   }
 
@@ -34,6 +37,10 @@ extension ReceiveLane {
       unlink(temporary)
       throw error
     }
+  }
+
+  private func leaf(_ record: TreeRecord, _ content: TreeLeaf, _ extra: UnsafeRawBufferPointer) -> TreeLeaf {
+    scratch.leaf(record.meta, content: content, attributes: extra.isEmpty ? TreeLeaf() : TreeLeaf(of: extra))
   }
 
   func write(_ file: Int32, _ bytes: UnsafeRawBufferPointer, at offset: Int64, flags: Int32) throws {
@@ -144,24 +151,28 @@ extension ReceiveLane {
     size: Int64,
     blocks: ContentBlocks? = nil, status: () -> TreeStatus?
   ) throws {
-    try TreeRoot.withText(name) { text in
-      try temporary.withUnsafeBufferPointer { bytes in
-        try bytes.withMemoryRebound(to: CChar.self) { bytes in
-          let from = bytes.baseAddress.unsafelyUnwrapped
-          if renameat(folder, from, folder, text) == 0 { return }
-          guard errno == EISDIR || errno == ENOTEMPTY || errno == EEXIST else {
-            throw job.root.failure(errno, "cannot place", scratch.path)
+    let leaf = leaf(record, content, extra)
+    let key = scratch.key(job.index.seed)
+    func attempt() -> Int32 {
+      job.turns.shared {
+        let code = TreeRoot.withText(name) { text in
+          temporary.withUnsafeBufferPointer { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { renameat(folder, $0.baseAddress.unsafelyUnwrapped, folder, text) == 0 ? 0 : errno }
           }
-          try job.erase(folder, name, path: scratch.path)
-          guard renameat(folder, from, folder, text) == 0 else { throw job.root.failure(errno, "cannot place", scratch.path) }
         }
+        guard code == 0 else { return code }
+        job.links.leave(key)
+        job.blocks.withLock { known in if blocks != nil || !known.isEmpty { known[key] = blocks } }
+        job.index.set(TreeIndex.Slot(key: key, stamp: status()?.stamp ?? 0, leaf: leaf, size: size))
+        return 0
       }
     }
-    let leaf = scratch.leaf(record.meta, content: content, attributes: extra.isEmpty ? TreeLeaf() : TreeLeaf(of: extra))
-    let key = scratch.key(job.index.seed)
-    job.links.leave(key)
-    job.blocks.withLock { known in if blocks != nil || !known.isEmpty { known[key] = blocks } }
-    job.index.set(TreeIndex.Slot(key: key, stamp: status()?.stamp ?? 0, leaf: leaf, size: size))
+    var code = attempt()
+    if code == EISDIR || code == ENOTEMPTY || code == EEXIST {
+      try job.erase(folder, name, path: scratch.path)
+      code = attempt()
+    }
+    guard code == 0 else { throw job.root.failure(code, "cannot place", scratch.path) }
     note(leaf)
   }
 

@@ -24,13 +24,15 @@ extension ReceiveLane {
     let key = scratch.key(job.index.seed)
     let before = isPatch ? job.blocks.withLock { $0[key] } : nil
     if isPatch && before == nil { throw Self.nonsense("changes to a file that is not here") }
-    let file = try temporary.withUnsafeBufferPointer { bytes in
+    var file = try temporary.withUnsafeBufferPointer { bytes in
       try bytes.withMemoryRebound(to: CChar.self) { bytes in
         let text = bytes.baseAddress.unsafelyUnwrapped
         if isPatch { return try patch(name, text) }
         return clinux_openat(folder, text, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
       }
     }
+    // Its place is gone. What comes of it is taken in all the same, and then found to be missing.
+    if file == -ENOENT, !job.isFinal { file = try job.root.limboFile(temporary.dropLast()) }
     guard file >= 0 else { throw job.root.failure(-file, "cannot make", scratch.path) }
     large = LargeFile(
       file: file, temporary: temporary, name: Array(name), record: record, extra: Array(extra), isPatch: isPatch,
@@ -42,6 +44,7 @@ extension ReceiveLane {
   private func patch(_ name: UnsafeRawBufferPointer, _ text: UnsafePointer<CChar>) throws -> Int32 {
     try TreeRoot.withText(name) { old in
       guard let status = TreeStatus(folder: folder, old), status.kind == .file else {
+        if !job.isFinal { return -ENOENT }
         throw Self.nonsense("changes to a file that is not here")
       }
       if status.raw.st_nlink == 1 {
@@ -149,7 +152,13 @@ extension ReceiveLane {
       }
     } catch {
       discardLarge()
-      throw error
+      var head = file.record
+      head.size = record.size
+      return try miss(
+        error,
+        scratch.leaf(
+          head.meta, content: file.blocks.leaf,
+          attributes: file.extra.isEmpty ? TreeLeaf() : file.extra.withUnsafeBytes { TreeLeaf(of: $0) }))
     }
     large = nil
     Glibc.close(file.file)

@@ -116,9 +116,7 @@ final class ReceiveLane: @unchecked Sendable {
     }
     if folder >= 0 { Glibc.close(folder) }
     folder = -1
-    let opened = try job.root.make(path) { parent, name, end in
-      try job.erase(parent, name, path: UnsafeRawBufferPointer(rebasing: path[..<end]))
-    }
+    let opened = try reach(path)
     folder = opened.descriptor
     folderPath = Array(path)
     guard let status = TreeStatus(descriptor: folder) else { throw job.root.failure(errno, "cannot look at", path) }
@@ -130,6 +128,25 @@ final class ReceiveLane: @unchecked Sendable {
       // A new one has it from what lies above the root, and the tree knows nothing of that.
       if opened.isNew { clinux_fremovexattr(folder, access) } else { folderGivesAccess = true }
     }
+  }
+
+  private func reach(_ path: UnsafeRawBufferPointer) throws -> (descriptor: Int32, isNew: Bool) {
+    for _ in 0..<8 {
+      do {
+        return try job.root.make(path) { parent, name, end in
+          try job.clear(parent, name, path: UnsafeRawBufferPointer(rebasing: path[..<end]))
+        }
+      } catch let error as FerryError where !job.isFinal && error.code == TreeRoot.raced {}
+    }
+    return (try job.root.limbo(temporaryName().dropLast()), true)
+  }
+
+  /// In a tree that is in use what an entry lies in may be gone by now. Then the entry is missing here, which the ends find out and set
+  /// right; in the last pass it is an error.
+  func miss(_ error: any Error, _ leaf: TreeLeaf) throws {
+    guard !job.isFinal, (error as? FerryError)?.code == TreeRoot.raced else { throw error }
+    job.turns.alone { job.forget(scratch.path) }
+    note(leaf)
   }
 
   /// What is not among the names goes.

@@ -85,7 +85,7 @@ extension SendLane {
       if got > 0, before.map({ index >= $0.count || $0[index] != blocks[index] }) ?? true {
         moved += Int64(got)
         if entry.status.hasHoles, before == nil {
-          try sendExtents(&source, bytes, at: wanted.offset)
+          try sendExtents(bytes, at: wanted.offset)
         } else {
           try writer.commitContent(at: wanted.offset, length: got)
         }
@@ -107,16 +107,27 @@ extension SendLane {
     return SentContent(meta: meta, content: blocks.leaf)
   }
 
-  /// Within a block only what is no hole.
-  private func sendExtents(_ source: inout ContentFile, _ bytes: UnsafeRawBufferPointer, at offset: Int64) throws {
+  /// Within a block only pages that are not zero. By what was read, not by where holes are now: somebody may make one meanwhile.
+  private func sendExtents(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws {
     buffer.copyMemory(from: bytes)
-    var place = offset
-    while let extent = source.extent(from: place, to: offset + Int64(bytes.count)) {
+    func isZero(_ page: Int) -> Bool {
+      let bytes = UnsafeRawBufferPointer(rebasing: buffer[page..<min(page + 4096, bytes.count)])
+      guard bytes[0] == 0, let start = bytes.baseAddress else { return false }
+      return memcmp(start, start + 1, bytes.count - 1) == 0
+    }
+    var start = 0
+    while start < bytes.count {
+      if isZero(start) {
+        start += 4096
+        continue
+      }
+      var end = start + 4096
+      while end < bytes.count, !isZero(end) { end += 4096 }
+      end = min(end, bytes.count)
       var record = TreeRecord(.data, .piece)
-      record.size = UInt64(extent.lowerBound)
-      try writer.add(
-        record, body: UnsafeRawBufferPointer(rebasing: buffer[Int(extent.lowerBound - offset)..<Int(extent.upperBound - offset)]))
-      place = extent.upperBound
+      record.size = UInt64(offset) + UInt64(start)
+      try writer.add(record, body: UnsafeRawBufferPointer(rebasing: buffer[start..<end]))
+      start = end
     }
   }
 

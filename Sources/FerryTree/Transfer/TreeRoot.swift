@@ -95,7 +95,37 @@ final class TreeRoot: @unchecked Sendable {
   }
 
   func failure(_ code: Int32, _ what: String, _ path: UnsafeRawBufferPointer) -> FerryError {
-    FerryError(errno: code, "\(what) \(path.isEmpty ? "the tree's root" : TreePath.escaped(Array(path)))")
+    var error = FerryError(errno: code, "\(what) \(path.isEmpty ? "the tree's root" : TreePath.escaped(Array(path)))")
+    if [ENOENT, ENOTDIR, ELOOP, EISDIR, EEXIST, ENOTEMPTY].contains(code) { error.code = Self.raced }
+    return error
+  }
+
+  /// Something is not what it just was. Lanes that follow a tree in use get in each other's way: one removes the folder that another fills.
+  static let raced = "changed-meanwhile"
+
+  /// A folder without a name: nothing can be made in it. For what has lost its place.
+  func limbo(_ temporary: [UInt8]) throws -> Int32 {
+    try temporary.withUnsafeBytes { temporary in
+      try Self.withText(temporary) { text in
+        guard mkdirat(folder.descriptor.number, text, 0o700) == 0 else { throw failure(errno, "cannot make a folder in", temporary) }
+        defer { unlinkat(folder.descriptor.number, text, AT_REMOVEDIR) }
+        let opened = clinux_openat(folder.descriptor.number, text, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0)
+        guard opened >= 0 else { throw failure(-opened, "cannot make a folder in", temporary) }
+        return opened
+      }
+    }
+  }
+
+  /// A file without a name, for the same.
+  func limboFile(_ temporary: [UInt8]) throws -> Int32 {
+    try temporary.withUnsafeBytes { temporary in
+      try Self.withText(temporary) { text in
+        let opened = clinux_openat(folder.descriptor.number, text, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+        guard opened >= 0 else { throw failure(-opened, "cannot make a file in", temporary) }
+        unlinkat(folder.descriptor.number, text, 0)
+        return opened
+      }
+    }
   }
 
   /// Calls with bytes that end in NUL.
