@@ -142,11 +142,14 @@ public struct DigestReport: Sendable, Codable, Hashable {
   public var entries: Int64
   /// Bytes of content that went into it.
   public var bytes: Int64
+  /// What the receipt is to show beside the root: moments, versions, methods. The ends may differ in it.
+  public var evidence: [String: String]?
 
   /// A digest.
-  public init(root: String, entries: Int64, bytes: Int64) {
+  public init(root: String, entries: Int64, bytes: Int64, evidence: [String: String]? = nil) {
     self.root = root
     self.entries = entries
     self.bytes = bytes
+    self.evidence = evidence
   }
 }

@@ -216,7 +216,8 @@ typedef struct ferry_provider {
   ferry_call thaw;
   /* Both sides: what the state is, in a canonical form that both ends compute alike. args.json: "algorithm" "xxh3-128"|"sha256",
    * "target" "staged"|"active" (destination), and sometimes "listing": a file to write, one "digest<TAB>path" line an entry,
-   * sorted by path. Result: "root" hex (required), "entries" and "bytes" (required). [main] */
+   * sorted by path. Result: "root" hex (required), "entries" and "bytes" (required), "evidence" {name: text}, which
+   * the receipt shows. [main] */
   ferry_call digest;
   /* Destination: give what was received its real name. Idempotent. [main] */
   ferry_call activate;

@@ -48,6 +48,8 @@ public struct DigestReply: Sendable, Codable, Hashable {
   public var entries: Int64
   /// Bytes of content that went into it.
   public var bytes: Int64
+  /// For the receipt.
+  public var evidence: [String: String]?
 }
 
 extension ProviderCall {

@@ -71,6 +71,8 @@ public struct Receipt: Sendable, Codable, Hashable {
     public var destinationRoot: String
     /// The destination's offer: what its digest is made by.
     public var offer: JSONValue
+    /// What each end's provider says beside its root, by side.
+    public var evidence: [String: JSONValue]?
   }
   /// Seconds without service, by part. A copy's outage is the source's.
   public struct Outage: Sendable, Codable, Hashable {

@@ -31,11 +31,13 @@ extension RunDriver {
     func digest(_ side: Side) -> JSONValue {
       steps.last { $0.step.phase == .verify && $0.step.item == item.name && $0.step.side == side }?.result ?? [:]
     }
+    var evidence: [String: JSONValue] = [:]
+    for side in Side.allCases { evidence[side.rawValue] = digest(side)["evidence"] }
     return Receipt.Item(
       name: item.name, provider: item.provider, entries: digest(.destination)["entries"]?.int ?? 0,
       bytes: digest(.destination)["bytes"]?.int ?? 0,
       passes: moved.count, sent: moved.reduce(0) { $0 + $1.sent }, sourceRoot: digest(.source)["root"]?.string ?? "",
-      destinationRoot: digest(.destination)["root"]?.string ?? "", offer: offer)
+      destinationRoot: digest(.destination)["root"]?.string ?? "", offer: offer, evidence: evidence.isEmpty ? nil : evidence)
   }
 
   /// The outage of the session that succeeded: from the first service's stop to the last one's start.
