@@ -59,7 +59,9 @@ struct ParameterTable {
   mutating func fill(_ root: Node) -> Node {
     guard case .map(var entries) = root.content else { return root }
     for index in entries.indices where entries[index].key != "parameters" { entries[index].value = fill(inside: entries[index].value) }
-    for entry in declared where !used.contains(entry.key) {
+    // Hooks read parameters by their names.
+    let hasHooks = entries.contains { $0.key == "hooks" }
+    for entry in declared where !hasHooks && !used.contains(entry.key) {
       findings.add(.parameter, entry.keyMark, "parameter \(quoted(entry.key)) is never used", severity: .warning)
     }
     return Node(content: .map(entries), mark: root.mark)
