@@ -30,9 +30,11 @@ struct Bounded {
 /// Says now and then that a call is alive while something else does the work.
 final class Heartbeat: Sendable {
   private let over = Signal()
+  private let gone = Signal()
+  private let ended = Lock(false)
 
   init(_ context: ProviderContext, every interval: Duration = .seconds(2), also act: @escaping @Sendable () -> Void = {}) {
-    let over = over
+    let (over, gone) = (over, gone)
     Threads.detach {
       var beats: Int64 = 0
       while !over.wait(atMost: interval) {
@@ -40,8 +42,18 @@ final class Heartbeat: Sendable {
         context.progress(bytes: 0, entries: beats)
         act()
       }
+      gone.raise()
     }
   }
 
-  func end() { over.raise() }
+  /// Returns when the last beat is over. A second call does nothing.
+  func end() {
+    let isFirst = ended.withLock { ended in
+      defer { ended = true }
+      return !ended
+    }
+    guard isFirst else { return }
+    over.raise()
+    gone.wait()
+  }
 }

@@ -68,9 +68,9 @@ struct TidbDestination {
   }
 
   func receive(_ pass: Pass) throws -> PassReport {
-    let channel = try pass.channel
-    let backup = try TidbWire.backup(on: channel, context)
-    let heart = TidbWire.beating(on: channel, context)
+    let wire = TidbWire(try pass.channel, context)
+    let backup = try wire.backup()
+    let heart = wire.beating()
     defer { heart.end() }
     if try context.kv.get(Self.doneKey, as: Received.self)?.backupTS != backup.backupTS || config.kind == .none {
       if config.kind != .none {
@@ -87,7 +87,9 @@ struct TidbDestination {
       }
       try context.kv.put(Self.doneKey, Received(backupTS: backup.backupTS, accounts: accounts, parameters: parameters))
     }
-    try TidbWire.send(TidbWire.Restored(tables: backup.tables.count), on: channel)
+    heart.end()
+    try wire.send(TidbWire.Restored(tables: backup.tables.count))
+    try wire.end()
     return PassReport(bytes: 0, entries: Int64(backup.tables.count))
   }
 

@@ -83,7 +83,28 @@ final class TidbProvider: StateProvider {
     let tables = try backup?.tables.map(\.table) ?? cluster.tables(config.scope)
     if context.side == .destination { try destination.checkIndexes(tables, cluster) }
     let databases = Set(tables.map(\.database)).sorted()
-    return try digest.compute(tables, databases: databases, listing: request.listing)
+    var report = try digest.compute(tables, databases: databases, listing: request.listing)
+    report.evidence = try evidence(cluster)
+    return report
+  }
+
+  /// For the receipt: by which moments, on what, and how it was proven.
+  private func evidence(_ cluster: TidbCluster) throws -> [String: String] {
+    let identity = try cluster.identity()
+    var evidence = ["backend": identity.backend, "tidb": identity.version.description]
+    let compared = (config.compare ?? .rows) == .rows ? "sums over all rows" : "numbers of rows"
+    if context.side == .destination {
+      evidence["methods"] = "\(config.checksum ?? true ? "BR's checksum, " : "")Total_kvs at the snapshot, ADMIN CHECK TABLE, \(compared)"
+      return evidence
+    }
+    evidence["methods"] = compared
+    if let state = try source.state(), let done = state.done {
+      evidence["tool"] = state.tool
+      evidence["BackupTS"] = String(done.backupTS)
+      evidence["BackupTS by"] = done.sources.joined(separator: ", ")
+    }
+    if let barrier = try Fence.barrier(context.kv) { evidence["barrier"] = String(barrier) }
+    return evidence
   }
 
   /// Everything has its real name already; the cluster only stops being a follower.

@@ -47,10 +47,10 @@ struct TidbSource {
   }
 
   func transfer(_ pass: Pass) throws -> PassReport {
-    let channel = try pass.channel
+    let wire = TidbWire(try pass.channel, context)
     let cluster = try connect()
     var report = PassReport(bytes: 0, entries: 0, changed: 0)
-    let heart = TidbWire.beating(on: channel, context)
+    let heart = wire.beating()
     defer { heart.end() }
     var message = TidbWire.Backup(storage: "", tool: "", backupTS: 0, tables: [], accounts: [], parameters: [:])
     if config.kind != .none {
@@ -67,9 +67,11 @@ struct TidbSource {
     }
     if config.accounts ?? .export == .export { message.accounts = try AccountCopy.export(cluster) }
     message.parameters = try ParameterCopy.read(config.parameters ?? [], from: cluster)
-    try TidbWire.send(message, on: channel)
-    _ = try TidbWire.restored(on: channel, context)
+    try wire.send(message)
+    _ = try wire.restored()
     if config.kind == .incremental { try follow(cluster, message.backupTS, pass) }
+    heart.end()
+    try wire.sendEnd()
     return report
   }
 

@@ -1,8 +1,9 @@
 import FerryPluginKit
 import Glibc
 
-/// What the ends tell each other during a pass: lines of JSON. Accounts carry password hashes, so they travel here and not in the offer.
-enum TidbWire {
+/// What the ends tell each other during a pass: lines of JSON, with beats between them. Accounts carry password hashes, so they travel here
+/// and not in the offer. Each end reads all that the other sends: the source has the last word.
+final class TidbWire: @unchecked Sendable {
   /// Source to destination, once the backup is there.
   struct Backup: Codable {
     var storage: String
@@ -22,22 +23,28 @@ enum TidbWire {
     var beat: Bool?
     var backup: Backup?
     var restored: Restored?
+    var end: Bool?
   }
 
-  static func send(_ backup: Backup, on channel: Int32) throws { try write(Line(backup: backup), channel) }
-  static func send(_ restored: Restored, on channel: Int32) throws { try write(Line(restored: restored), channel) }
+  private let channel: Int32
+  private let context: ProviderContext
+  private let turn = Lock(())
+  private var pending: [UInt8] = []
+
+  init(_ channel: Int32, _ context: ProviderContext) { (self.channel, self.context) = (channel, context) }
+
+  func send(_ backup: Backup) throws { try write(Line(backup: backup)) }
+  func send(_ restored: Restored) throws { try write(Line(restored: restored)) }
+  func sendEnd() throws { try write(Line(end: true)) }
 
   /// Gives word to the other end while this one works.
-  static func beating(on channel: Int32, _ context: ProviderContext) -> Heartbeat {
-    Heartbeat(context) { try? write(Line(beat: true), channel) }
-  }
+  func beating() -> Heartbeat { Heartbeat(context) { [self] in try? write(Line(beat: true)) } }
 
-  static func backup(on channel: Int32, _ context: ProviderContext) throws -> Backup { try receive(channel, context) { $0.backup } }
-  static func restored(on channel: Int32, _ context: ProviderContext) throws -> Restored { try receive(channel, context) { $0.restored } }
+  func backup() throws -> Backup { try receive { $0.backup } }
+  func restored() throws -> Restored { try receive { $0.restored } }
+  func end() throws { _ = try receive { $0.end } }
 
-  private static let turn = Lock(())
-
-  private static func write(_ line: Line, _ channel: Int32) throws {
+  private func write(_ line: Line) throws {
     let bytes = try JSONValue.encode(line) + [10]
     try turn.withLock { _ in
       var start = 0
@@ -52,9 +59,8 @@ enum TidbWire {
     }
   }
 
-  private static func receive<Message>(_ channel: Int32, _ context: ProviderContext, _ pick: (Line) -> Message?) throws -> Message {
+  private func receive<Message>(_ pick: (Line) -> Message?) throws -> Message {
     let cancellation = context.cancellation
-    var pending: [UInt8] = []
     var beats: Int64 = 0
     while true {
       while let end = pending.firstIndex(of: 10) {

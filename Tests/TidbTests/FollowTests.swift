@@ -17,7 +17,8 @@ extension Tidb {
         try migration.harness.pass()
         try migration.write(11)
       }
-      #expect(digests.source == digests.destination)
+      #expect(digests.source["root"] == digests.destination["root"])
+      #expect(digests.source["entries"] == digests.destination["entries"])
       #expect(try migration.isEqual())
       #expect(try migration.residue() == nil)
       let databases = try migration.contract.control(["do": "databases", "cluster": "target"]).array ?? []
