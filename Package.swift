@@ -21,6 +21,7 @@ let plugins = [
   plugin("podman-volume", folder: "PodmanVolume", dependencies: ["FerryPluginKit", "FerryTree", "FerryEngine"]),
   plugin("docker-layer", folder: "DockerLayer", dependencies: ["FerryPluginKit", "FerryTree", "FerryEngine"]),
   plugin("record-clone", folder: "RecordClone", dependencies: ["FerryPluginKit", "FerryRecords", "Haystack", "FerrySystem"]),
+  plugin("tree", folder: "Tree", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
   plugin("rsync", folder: "Rsync", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem", "CLinux"]),
   plugin("restic", folder: "Restic", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
   plugin("tidb-br", folder: "TidbBr", dependencies: ["FerryPluginKit", "FerrySystem", "CMariaDB", "CCurl", "CXXHash", "CCrypto"]),
@@ -50,6 +51,7 @@ let suites = [
   tests("TidbTests", ["TidbBrPlugin", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("RecordCloneTests", ["RecordClonePlugin", "Ferry", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"]),
   tests("RecordsTests", ["FerryRecords", "Haystack", "FerrySystem", "TestSupport"]),
+  tests("TreeProviderTests", ["TreePlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
   tests("RsyncTests", ["RsyncPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
 ]
 

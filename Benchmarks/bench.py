@@ -20,6 +20,7 @@ from pathlib import Path
 import channels
 import hosts
 import sshd
+import trees
 
 ROOT = Path(__file__).resolve().parent.parent / ".build" / "bench"
 
@@ -144,13 +145,14 @@ def main():
     parser.add_argument("--files", type=int, default=20000)
     parser.add_argument("--channel-bytes", type=int, default=2_000_000_000)
     parser.add_argument("--large-bytes", type=int, default=2_000_000_000)
-    parser.add_argument("--only", choices=["runs", "hosts", "channels"])
+    parser.add_argument("--only", choices=["runs", "hosts", "channels", "trees"])
+    parser.add_argument("--tree-files", type=int, default=100_000)
     parser.add_argument("--json")
     options = parser.parse_args()
 
     shutil.rmtree(ROOT, ignore_errors=True)
     ROOT.mkdir(parents=True)
-    streams = []
+    streams, forest = [], []
     bench = Bench(options.stage.absolute() / "bin" / "ferry", options.rounds)
     try:
         if options.only in (None, "runs"):
@@ -162,14 +164,19 @@ def main():
             hosts.Hosts(bench, options.stage / "include", ROOT, options.files, options.large_bytes).measure(options.rounds)
         if options.only in (None, "channels"):
             streams = channels.Channels(bench.ferry, options.stage / "include", ROOT, options.channel_bytes, min(options.rounds, 3)).measure()
+        if options.only in (None, "trees") and sshd.available():
+            forest = trees.Trees(bench.ferry, ROOT, options.tree_files, options.large_bytes, options.rounds).measure()
     finally:
         shutil.rmtree(ROOT, ignore_errors=True)
     if bench.rows:
         bench.table()
     if streams:
         channels.table(streams)
+    if forest:
+        trees.table(forest)
     if options.json:
         rows = bench.rows + [{"channel": name, "gigabytes_per_second": round(rate, 3), "cpu_seconds_per_gigabyte": round(spent, 3)} for name, rate, spent in streams]
+        rows += [{"tree": name, "way": way, "seconds": round(seconds, 3), "cpu_seconds": round(spent, 3), "peak_megabytes": round(peak)} for name, way, seconds, spent, peak in forest]
         Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
 
 

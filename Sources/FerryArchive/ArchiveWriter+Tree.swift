@@ -151,7 +151,9 @@ private final class ArchiveWalk: TreeVisitor {
     if device == nil { try writer.add(folder, entry, path: [0x2e]) }
     if writer.options.oneFileSystem, device ?? entry.identity.device != entry.identity.device { entries = [] }
     device = device ?? entry.identity.device
-    if let includes = writer.options.includes { entries.removeAll { !includes(TreePath.joined(folder.path, $0.name), $0.kind) } }
+    if let selection = writer.options.selection {
+      entries.removeAll { !selection.contains(TreePath.joined(folder.path, $0.name), $0.kind) }
+    }
   }
 
   func visit(_ folder: TreeFolder, entry: TreeEntry, index: Int) throws {

@@ -125,7 +125,8 @@ private final class Instance: @unchecked Sendable {
       }
       return DigestRequest(
         algorithm: known, target: arguments["target"]?.string.flatMap(DigestRequest.Target.init) ?? .staged,
-        isFull: has(FERRY_FULL_DIGEST), listing: arguments["listing"]?.string, offer: try offer())
+        depth: has(FERRY_FULL_DIGEST) ? .full : arguments["depth"]?.string.flatMap(DigestRequest.Depth.init) ?? .sweep,
+        listing: arguments["listing"]?.string, offer: try offer())
     }
   }
 

@@ -111,24 +111,37 @@ public struct DigestRequest: Sendable, Hashable {
   /// At the destination: what was received before, or after `activate`.
   public enum Target: String, Sendable, Codable { case staged, active }
 
+  /// How far a digest looks itself. All depths have the same root for the same state; a provider may look further than it is asked to.
+  public enum Depth: String, Sendable, Codable {
+    /// What was gathered while the passes ran is enough.
+    case tracked
+    /// All metadata is looked at, and content that no longer looks as it did.
+    case sweep
+    /// All content is read again; no earlier digest is trusted.
+    case full
+  }
+
   /// What content and metadata are hashed with.
   public var algorithm: Algorithm
   /// Where the state is, at the destination.
   public var target: Target
-  /// Read all content again; trust no earlier digest.
-  public var isFull: Bool
+  /// How far to look.
+  public var depth: Depth
   /// A file to write, one `digest<TAB>path` line an entry, sorted by path.
   public var listing: String?
   /// What the destination offered in `prepare`.
   public var offer: Offer?
 
+  /// Read all content again; trust no earlier digest.
+  public var isFull: Bool { depth == .full }
+
   /// A request.
   public init(
-    algorithm: Algorithm = .xxh3, target: Target = .staged, isFull: Bool = false, listing: String? = nil, offer: Offer? = nil
+    algorithm: Algorithm = .xxh3, target: Target = .staged, depth: Depth = .sweep, listing: String? = nil, offer: Offer? = nil
   ) {
     self.algorithm = algorithm
     self.target = target
-    self.isFull = isFull
+    self.depth = depth
     self.listing = listing
     self.offer = offer
   }

@@ -36,7 +36,7 @@ public struct TreeCount: Sendable, Hashable {
 
     func opened(_ folder: TreeFolder, entry: TreeEntry, entries: inout [TreeEntry]) throws {
       if let cancellation, cancellation.isCancelled { throw FerryError(.cancelled, "counting was cancelled") }
-      if let selection { entries.removeAll { !selection.contains(TreePath.joined(folder.path, $0.name)) } }
+      if let selection { entries.removeAll { !selection.contains(TreePath.joined(folder.path, $0.name), $0.kind) } }
       for entry in entries {
         count.entries += 1
         count.kinds[entry.kind, default: 0] += 1

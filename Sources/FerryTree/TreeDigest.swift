@@ -27,8 +27,6 @@ public enum TreeDigest {
     public var form = TreeForm()
     /// Only these paths count, if given; a folder's children only if the folder is among them.
     public var selection: TreeSelection?
-    /// Which paths count, asked path by path; a folder that does not is not entered.
-    public var includes: (@Sendable (_ path: [UInt8], _ kind: EntryKind) -> Bool)?
     /// Owners as they count, where they are others on this disk.
     public var owners: (any OwnerMapping)?
     /// Hashes of earlier passes.
@@ -65,13 +63,19 @@ public enum TreeDigest {
 
 /// Paths that were chosen, relative to a root; the root itself is always among them.
 public struct TreeSelection: Sendable {
-  private let paths: Set<[UInt8]>
+  private let includes: @Sendable (_ path: [UInt8], _ kind: EntryKind) -> Bool
 
   /// Just these.
-  public init(_ paths: some Sequence<[UInt8]>) { self.paths = Set(paths) }
+  public init(_ paths: some Sequence<[UInt8]>) {
+    let paths = Set(paths)
+    includes = { path, _ in paths.contains(path) }
+  }
+
+  /// Those of which this says so. It is asked from several threads.
+  public init(_ includes: @escaping @Sendable (_ path: [UInt8], _ kind: EntryKind) -> Bool) { self.includes = includes }
 
   /// Whether a path is among them.
-  public func contains(_ path: [UInt8]) -> Bool { path.isEmpty || paths.contains(path) }
+  public func contains(_ path: [UInt8], _ kind: EntryKind) -> Bool { path.isEmpty || includes(path, kind) }
 }
 
 private final class TreeDigester: TreeVisitor {
@@ -115,8 +119,7 @@ private final class TreeDigester: TreeVisitor {
     if let cancellation = options.cancellation, cancellation.isCancelled { throw FerryError(.cancelled, "the digest was cancelled") }
     options.progress?(bytes.withLock { $0 }, self.entries)
     entries.removeAll { entry in
-      !options.form.holds(entry) || options.selection.map { !$0.contains(TreePath.joined(folder.path, entry.name)) } ?? false
-        || options.includes.map { !$0(TreePath.joined(folder.path, entry.name), entry.kind) } ?? false
+      !options.form.holds(entry) || options.selection.map { !$0.contains(TreePath.joined(folder.path, entry.name), entry.kind) } ?? false
     }
     if levels.isEmpty { try visitRoot(folder, entry) }
     var level = Level(leaves: [], digests: Array(repeating: nil, count: entries.count), entries: entries)

@@ -48,7 +48,7 @@ private final class Remover: TreeVisitor {
       throw FerryError(.conflict, "something is mounted at \(folder.shown([])): it is not removed", hint: "unmount it and try again")
     }
     device = entry.identity.device
-    if let selection { entries.removeAll { !selection.contains(TreePath.joined(folder.path, $0.name)) } }
+    if let selection { entries.removeAll { !selection.contains(TreePath.joined(folder.path, $0.name), $0.kind) } }
   }
 
   func visit(_ folder: TreeFolder, entry: TreeEntry, index: Int) throws {

@@ -9,6 +9,7 @@ import Testing
 /// A provider as the suite sees it: how to make its state, change it, and look at it. A new provider adds one here.
 enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
   case exampleFile = "example-file"
+  case tree
   case rsync
   case restic
   case recordClone = "record-clone"
@@ -32,6 +33,10 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
     case .exampleFile:
       harness = try Harness(
         product: "example", provider: "example-file", folder: folder, from: ["file": .string(from)], to: ["file": .string(to)])
+    case .tree:
+      harness = try Harness(
+        product: "tree", provider: "tree", folder: folder, from: ["path": .string(from)], to: ["path": .string(to)], keys: ["replace": true]
+      )
     case .restic:
       harness = try Harness(
         product: "restic", provider: "restic", folder: folder, from: ["path": .string(from)], to: ["path": .string(to)],

@@ -215,6 +215,7 @@ typedef struct ferry_provider {
   /* Source: undo freeze. Must work in a fresh process, twice, and without a freeze. NULL: nothing to do. [main] */
   ferry_call thaw;
   /* Both sides: what the state is, in a canonical form that both ends compute alike. args.json: "algorithm" "xxh3-128"|"sha256",
+   * "depth" "tracked"|"sweep"|"full": how far to look oneself, all with the same root; FERRY_FULL_DIGEST says "full" too;
    * "target" "staged"|"active" (destination), and sometimes "listing": a file to write, one "digest<TAB>path" line an entry,
    * sorted by path. Result: "root" hex (required), "entries" and "bytes" (required), "evidence" {name: text}, which
    * the receipt shows. [main] */

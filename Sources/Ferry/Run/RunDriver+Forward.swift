@@ -201,6 +201,7 @@ extension RunDriver {
   func digestArguments(offer: JSONValue, target: String?) -> JSONValue {
     var arguments: JSONValue = ["algorithm": .string(manifest.digestAlgorithm.rawValue), "offer": offer]
     if let target { arguments["target"] = .string(target) }
+    arguments["depth"] = .string(manifest.verify.rawValue)
     return arguments
   }
 }

@@ -53,13 +53,17 @@ struct ContentFile {
   static func read(_ file: Int32, _ place: UnsafeMutableRawPointer, _ length: Int, at offset: Int64, dropping: Bool = false) -> Int {
     var got = 0
     var flags = dropping ? Int32(CLINUX_DONTCACHE) : 0
+    var drops = false
+    defer { if drops { posix_fadvise(file, off_t(offset), off_t(got), Int32(POSIX_FADV_DONTNEED)) } }
     while got < length {
       let count = clinux_pread(file, place + got, UInt64(length - got), offset + Int64(got), flags)
       if count == 0 { break }
       if count < 0 {
         if count == -Int64(EINTR) { continue }
         if flags != 0, count == -Int64(EOPNOTSUPP) || count == -Int64(EINVAL) || count == -Int64(ENOSYS) {
+          // Before Linux 6.14, and on file systems that do not know it: what nobody had in memory is dropped again.
           flags = 0
+          drops = clinux_cached_pages(file, offset, Int64(length)) == 0
           continue
         }
         return Int(count)

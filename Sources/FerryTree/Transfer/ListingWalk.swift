@@ -14,7 +14,7 @@ final class ListingWalk: TreeVisitor {
   private var count: Int64 = 0
   private var bytes: Int64 = 0
   private var shared: [FileIdentity: [[UInt8]]] = [:]
-  private var unreported: (bytes: Int64, entries: Int64) = (0, 0)
+  private var read: Int64 = 0
 
   init(_ root: TreeRoot, _ options: TreeOptions, known: TreeIndex?, listing: String) throws {
     (self.root, self.options, self.known) = (root, options, known)
@@ -33,15 +33,11 @@ final class ListingWalk: TreeVisitor {
 
   func opened(_ folder: TreeFolder, entry: TreeEntry, entries: inout [TreeEntry]) throws {
     if options.cancellation?.isCancelled == true { throw FerryError(.cancelled, "the digest was cancelled") }
-    options.progress?(unreported.bytes, unreported.entries)
-    unreported = (0, 0)
+    options.progress?(read, count)
     let inside = folder.path.withUnsafeBytes { scratch.enter($0) }
     guard inside else { throw folder.failure(ENAMETOOLONG, "cannot read", []) }
     if options.oneFileSystem, entry.identity.device != root.device { entries = [] }
-    entries.removeAll { entry in
-      if entry.kind.isDevice && !options.form.devices { return true }
-      return options.includes.map { !$0(TreePath.joined(folder.path, entry.name), entry.kind) } ?? false
-    }
+    entries.removeAll { entry in TreePath.joined(folder.path, entry.name).withUnsafeBytes { !options.holds($0, entry.kind) } }
     if folder.path.isEmpty { try visit(folder, entry: entry, index: 0) }
   }
 
@@ -56,7 +52,6 @@ final class ListingWalk: TreeVisitor {
     guard let leaf else { throw folder.failure(ENOENT, "cannot look at", entry.name) }
     sum += leaf
     count += 1
-    unreported.entries += 1
     try listing.add(leaf.shown, path)
   }
 
@@ -78,7 +73,7 @@ final class ListingWalk: TreeVisitor {
       guard failed == 0 else { throw root.failure(-failed, "cannot read the attributes of", scratch.path) }
       return scratch.leaf(meta, content: TreeLeaf(), attributes: attributes.leaf)
     }
-    let found = try SurveyedEntry.read(number, text, status, attributes, buffer, options.cancellation) { unreported.bytes += $0 }
+    let found = try SurveyedEntry.read(number, text, status, attributes, buffer, options.cancellation) { read += $0 }
     switch found {
     case .failure(let failed): throw root.failure(failed.code, "cannot read", scratch.path)
     case .success(let (content, size)):

@@ -90,7 +90,7 @@ extension ReceiveLane {
     throws
   {
     let form = job.options.form
-    guard !record.kind.isDevice || form.devices else { throw Self.nonsense("a device, which was not agreed on") }
+    guard job.options.holds(scratch.path, record.kind) else { throw Self.nonsense("a device or socket, which was not agreed on") }
     let temporary = temporaryName()
     do {
       try temporary.withUnsafeBufferPointer { bytes in

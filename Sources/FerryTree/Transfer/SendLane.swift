@@ -190,9 +190,7 @@ final class SendLane: @unchecked Sendable {
     var raw = stat()
     guard fstatat(folder, text, &raw, AT_SYMLINK_NOFOLLOW) == 0 else { return try missing(errno, name, key, listed: listed) }
     guard let status = TreeStatus(raw) else { return try job.trouble(ENOTSUP, "no kind that Ferry knows:", scratch.path) }
-    guard !status.kind.isDevice || job.options.form.devices,
-      job.options.includes.map({ $0(Array(scratch.path), status.kind) }) ?? true
-    else { return try drop(name, key) }
+    guard job.options.holds(scratch.path, status.kind) else { return try drop(name, key) }
     if status.kind == .folder {
       job.links.leave(key)
       let path = Array(scratch.path)

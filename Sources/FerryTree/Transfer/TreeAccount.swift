@@ -44,7 +44,7 @@ struct TreeAccount {
     var merkle = TreeDigest.Options()
     merkle.algorithm = algorithm
     merkle.form = options.form
-    merkle.includes = options.includes
+    merkle.selection = options.selection
     merkle.owners = options.owners
     merkle.listing = listing
     merkle.cancellation = options.cancellation

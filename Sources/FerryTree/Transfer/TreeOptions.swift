@@ -4,9 +4,8 @@ import FerrySystem
 public struct TreeOptions: Sendable {
   /// What of a tree is carried and counts; the same at both ends.
   public var form: TreeForm
-  /// Which paths are carried: asked by the sender and by a digest at the source, for each path once; a folder that is left out is not
-  /// entered. nil: everything. Called from several threads.
-  public var includes: (@Sendable (_ path: [UInt8], _ kind: EntryKind) -> Bool)?
+  /// Which paths are carried: asked by the sender and by a digest at the source; a folder that is left out is not entered. nil: everything.
+  public var selection: TreeSelection?
   /// Numbers of owners on this end's disk and in the stream; nil: the same.
   public var owners: (any OwnerMapping)?
   /// Stays on the root's file system (sender). A receiver never leaves it.
@@ -17,7 +16,7 @@ public struct TreeOptions: Sendable {
   public var lanes = 2
   /// Ends a pass or digest early, with `cancelled`.
   public var cancellation: Cancellation?
-  /// Told how much is done, several times a second, from any thread.
+  /// Told how much of the call is done in all, often, from any thread.
   public var progress: (@Sendable (_ bytes: Int64, _ entries: Int64) -> Void)?
   /// Told what a person should know.
   public var notice: (@Sendable (String) -> Void)?

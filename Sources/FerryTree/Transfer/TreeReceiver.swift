@@ -7,8 +7,10 @@ import Glibc
 /// It lives as long as its process; what it knows is also in the folder `state`, so that another process goes on from there.
 public final class TreeReceiver {
   private let path: String
-  private let state: TreeState
-  private let options: TreeOptions
+  private let folder: String
+  private var state: TreeState
+  /// May be set anew for each call, all but the form: that becomes the sender's, if it is within this end's.
+  public var options: TreeOptions
   private var index: TreeIndex?
   private var links = TreeLinks()
   private let blocks = Lock<[UInt64: ContentBlocks]>([:])
@@ -18,6 +20,7 @@ public final class TreeReceiver {
   /// The folder that receives. `state` is a folder of this transfer and end alone; it is made if there is none.
   public init(root: String, state: String, options: TreeOptions) throws {
     path = root
+    folder = state
     self.options = options
     self.state = try TreeState(folder: state, form: options.form)
   }
@@ -38,9 +41,14 @@ public final class TreeReceiver {
     guard hello.version == TreeWords.version else {
       throw FerryError(.unsupported, "the other end speaks version \(hello.version) of the tree stream, this one \(TreeWords.version)")
     }
-    guard hello.form == options.form, hello.pass == pass.number, hello.isFinal == pass.isFinal, (1...64).contains(hello.lanes),
+    guard hello.form.common(with: options.form) == hello.form, hello.pass == pass.number, hello.isFinal == pass.isFinal,
+      (1...64).contains(hello.lanes),
       hello.seed != 0
     else { throw FerryError(.peer, "the ends do not agree on the pass, or on what of the tree counts") }
+    if hello.form != options.form {
+      options.form = hello.form
+      state = try TreeState(folder: folder, form: hello.form)
+    }
     let index = try answer(hello, root, first)
     let job = ReceiveJob(isFinal: pass.isFinal, root: root, options: options, index: index, links: links, blocks: blocks)
     let lanes = (0..<hello.lanes).map { ReceiveLane(job, number: $0) }

@@ -8,7 +8,8 @@ import Glibc
 public final class TreeSender {
   private let path: String
   private let state: TreeState
-  private let options: TreeOptions
+  /// May be set anew for each call, all but the form.
+  public var options: TreeOptions
   private var index: TreeIndex?
   private var links = TreeLinks()
   private let blocks = Lock<[UInt64: ContentBlocks]>([:])

@@ -2,6 +2,14 @@ import CXXHash
 import FerrySystem
 import Glibc
 
+extension TreeOptions {
+  /// Whether an entry is carried.
+  func holds(_ path: UnsafeRawBufferPointer, _ kind: EntryKind) -> Bool {
+    if kind.isDevice && !form.devices || kind == .socket && !form.sockets { return false }
+    return selection.map { $0.contains(Array(path), kind) } ?? true
+  }
+}
+
 /// What `lstat` says of an entry, as a transfer needs it.
 struct TreeStatus {
   let raw: stat

@@ -14,6 +14,8 @@ final class TreeSurvey: @unchecked Sendable {
   private let failure = Lock<FerryError?>(nil)
   private let total = Lock((sum: TreeLeaf(), count: Int64(0), bytes: Int64(0)))
 
+  private let reported = Lock((bytes: Int64(0), entries: Int64(0)))
+
   private struct Shared {
     var paths: [[UInt8]]
     var size: Int64
@@ -94,7 +96,13 @@ final class TreeSurvey: @unchecked Sendable {
       guard let progress = survey.options.progress else { return }
       let (bytes, entries) = unreported
       unreported = (0, 0)
-      if bytes + entries > 0 { progress(bytes, entries) }
+      guard bytes + entries > 0 else { return }
+      let all = survey.reported.withLock { all in
+        all.bytes += bytes
+        all.entries += entries
+        return all
+      }
+      progress(all.bytes, all.entries)
     }
 
     private func scan(_ path: UnsafeRawBufferPointer) throws {
@@ -120,8 +128,7 @@ final class TreeSurvey: @unchecked Sendable {
     private func look(at name: UnsafeRawBufferPointer, _ text: UnsafePointer<CChar>) throws {
       scratch.look(at: name)
       guard let status = TreeStatus(folder: folder, text) else { throw survey.root.failure(errno, "cannot look at", scratch.path) }
-      guard !status.kind.isDevice || survey.options.form.devices else { return }
-      if let includes = survey.options.includes, !includes(Array(scratch.path), status.kind) { return }
+      guard survey.options.holds(scratch.path, status.kind) else { return }
       if status.kind == .folder { return survey.stack.push(.folder(Array(scratch.path))) }
       guard status.isShared else { return try take(status) { try read(status, text) } }
       let path = Array(scratch.path)
@@ -163,7 +170,10 @@ final class TreeSurvey: @unchecked Sendable {
     }
 
     private func read(_ status: TreeStatus, _ text: UnsafePointer<CChar>) throws -> (TreeLeaf, Int64, TreeLeaf) {
-      let found = try SurveyedEntry.read(folder, text, status, attributes, buffer, survey.options.cancellation) { unreported.bytes += $0 }
+      let found = try SurveyedEntry.read(folder, text, status, attributes, buffer, survey.options.cancellation) { bytes in
+        unreported.bytes += bytes
+        if bytes == Int64(TreeBlock.content) { report() }
+      }
       switch found {
       case .success(let found): return (found.0, found.1, attributes.leaf)
       case .failure(let failed): throw survey.root.failure(failed.code, "cannot read", scratch.path)
