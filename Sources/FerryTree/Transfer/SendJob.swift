@@ -23,6 +23,8 @@ final class SendJob: @unchecked Sendable {
   let blocks: Lock<[UInt64: ContentBlocks]>
   /// What changed before this moment and was looked at after it would leave another stamp if it changed again.
   let horizon: FileTime?
+  /// The same for what nobody can map.
+  let moment: FileTime
   /// Every folder says what it holds, since the receiver may hold more.
   let namesAll: Bool
   /// Only what a tracker named is looked at.
@@ -36,11 +38,14 @@ final class SendJob: @unchecked Sendable {
 
   init(
     _ pass: TreePass, root: TreeRoot, options: TreeOptions, index: TreeIndex, links: TreeLinks, blocks: Lock<[UInt64: ContentBlocks]>,
-    horizon: FileTime?, namesAll: Bool, isTracked: Bool
+    horizon: FileTime?, moment: FileTime, namesAll: Bool, isTracked: Bool
   ) {
     (self.pass, self.root, self.options, self.index, self.links, self.blocks) = (pass, root, options, index, links, blocks)
-    (self.horizon, self.namesAll, self.isTracked) = (horizon, namesAll, isTracked)
+    (self.horizon, self.moment, self.namesAll, self.isTracked) = (horizon, moment, namesAll, isTracked)
   }
+
+  /// How an entry looks, or 0 if it may change and go on looking so.
+  func stamp(_ status: TreeStatus) -> UInt64 { status.stamp(before: status.kind == .file ? horizon : moment) }
 
   func later(_ link: Link) { pending.withLock { $0.append(link) } }
   func takeLinks() -> [Link] { pending.withLock { $0 } }

@@ -97,7 +97,7 @@ final class SendLane: @unchecked Sendable {
     guard failed == 0 else { return try job.trouble(-failed, "cannot read", scratch.path) }
     if !isEntered { names.clear() }
     let known = job.index.find(scratch.key(job.index.seed))
-    let stamp = status.stamp(before: job.horizon)
+    let stamp = job.stamp(status)
     let looksSame = known != nil && stamp != 0 && known?.stamp == stamp
     if known != nil && (job.namesAll || !looksSame) { try sendNames() }
     if names.names > Self.manyNames {
@@ -162,7 +162,7 @@ final class SendLane: @unchecked Sendable {
     guard failed == 0 else { return try job.trouble(-failed, "cannot read the attributes of", scratch.path) }
     let leaf = scratch.leaf(meta, content: TreeLeaf(), attributes: attributes.leaf)
     let key = scratch.key(job.index.seed)
-    let slot = TreeIndex.Slot(key: key, stamp: isScanned ? status.stamp(before: job.horizon) : 0, leaf: leaf)
+    let slot = TreeIndex.Slot(key: key, stamp: isScanned ? job.stamp(status) : 0, leaf: leaf)
     guard !isScanned || folderIsTouched || job.index.find(key)?.leaf != leaf else { return job.index.restamp(key, slot.stamp, size: 0) }
     try sayFolder()
     try attributes.bytes.withUnsafeBytes { try writer.add(TreeRecord(.itself, meta), extra: $0) }
@@ -200,7 +200,7 @@ final class SendLane: @unchecked Sendable {
       report.entries += 1
       unreported += 1
     }
-    let stamp = status.stamp(before: job.horizon)
+    let stamp = job.stamp(status)
     let known = job.index.find(key)
     let looksSame = known != nil && stamp != 0 && known?.stamp == stamp
     var group: TreeLinks.Group?

@@ -34,14 +34,14 @@ final class TreeIndex: @unchecked Sendable {
     parts = .allocate(capacity: Self.partCount)
     locks = .allocate(capacity: Self.partCount)
     for part in 0..<Self.partCount {
-      parts.advanced(by: part).initialize(to: Part(slots: Self.slots(16)))
+      parts.advanced(by: part).initialize(to: Part(slots: Self.slots(102)))
       pthread_mutex_init(locks + part, nil)
     }
   }
 
   deinit {
     for part in 0..<Self.partCount {
-      parts[part].slots.deallocate()
+      Self.free(parts[part].slots)
       pthread_mutex_destroy(locks + part)
     }
     parts.deallocate()
@@ -52,11 +52,17 @@ final class TreeIndex: @unchecked Sendable {
     max(1, XXH3_64bits_withSeed(path.baseAddress, path.count, seed))
   }
 
+  /// Pages of their own, which go back when they are freed: in a heap those of outgrown parts would stay. They come as zeros, as empty
+  /// slots are.
   private static func slots(_ count: Int) -> UnsafeMutableBufferPointer<Slot> {
-    let slots = UnsafeMutableBufferPointer<Slot>.allocate(capacity: count)
-    slots.initialize(repeating: Slot())
-    return slots
+    let length = count * MemoryLayout<Slot>.stride
+    guard let pages = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), pages != MAP_FAILED else {
+      preconditionFailure("no memory for \(length) bytes of a tree's index")
+    }
+    return UnsafeMutableBufferPointer(start: pages.bindMemory(to: Slot.self, capacity: count), count: count)
   }
+
+  private static func free(_ slots: UnsafeMutableBufferPointer<Slot>) { munmap(slots.baseAddress, slots.count * MemoryLayout<Slot>.stride) }
 
   private func with<Result>(_ key: UInt64, _ body: (inout Part) -> Result) -> Result {
     let part = Int(key >> 58)
@@ -166,6 +172,6 @@ final class TreeIndex: @unchecked Sendable {
     let old = part.slots
     part.slots = slots(old.count + old.count / 3 + 8)
     for slot in old where slot.key != 0 { part.slots[place(of: slot.key, in: part.slots)] = slot }
-    old.deallocate()
+    free(old)
   }
 }

@@ -40,14 +40,15 @@ public final class TreeSender {
 
   private func send(_ pass: TreePass, _ first: TreeWire, _ wires: [TreeWire]) throws -> TreeReport {
     let root = try TreeRoot(path, oneFileSystem: options.oneFileSystem)
-    let horizon = try horizon(root, pass)
+    let moment = FileTime.now
+    let horizon = try horizon(root, pass) ? moment : nil
     let lanes = max(1, min(options.lanes, 64))
     let agrees = try agree(pass, first, lanes: lanes)
     guard let index else { throw FerryError(.internal, "a pass has no index") }
     let changes = agrees && hasWalked ? pass.changes.flatMap { $0.isComplete ? $0 : nil } : nil
     if changes == nil { links = TreeLinks() }
     let job = SendJob(
-      pass, root: root, options: options, index: index, links: links, blocks: blocks, horizon: horizon, namesAll: !agrees,
+      pass, root: root, options: options, index: index, links: links, blocks: blocks, horizon: horizon, moment: moment, namesAll: !agrees,
       isTracked: changes != nil)
     try plan(job, changes)
     let workers = (0..<lanes).map { SendLane(job, wires[$0 % wires.count], lane: $0) }
@@ -86,13 +87,12 @@ public final class TreeSender {
   }
 
   /// Flushes what maps have changed, so that a later write through one leaves a later time; from then on times can be believed.
-  private func horizon(_ root: TreeRoot, _ pass: TreePass) throws -> FileTime? {
+  private func horizon(_ root: TreeRoot, _ pass: TreePass) throws -> Bool {
     // What lives in memory alone is never flushed, so nothing says when a mapped page of it changes.
-    if root.isMemory { return nil }
-    let now = FileTime.now
+    if root.isMemory { return false }
     // Nobody writes any more in the final pass, and a flush is dear.
     if !pass.isFinal { try root.folder.flush() }
-    return now
+    return true
   }
 
   /// Both ends say what the receiver has. Where they differ, the receiver is right.
