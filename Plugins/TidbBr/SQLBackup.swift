@@ -57,7 +57,9 @@ struct SQLBackup {
         nextLook = .now + .seconds(2)
         beats += 1
         // SHOW BACKUPS tells of this TiDB server only, which is the one that we speak with.
-        let shown = try? cluster.sql.query("SHOW \(verb)S").last { $0.optional("Destination") == BackupStorage.place(storage) }
+        let shown = try? cluster.sql.query("SHOW \(verb)S").last {
+          $0.optional("Destination")?.hasPrefix(BackupStorage.place(storage)) == true
+        }
         let share = (shown?.optional("Progress")).flatMap { Double($0) } ?? 0
         context.progress(bytes: Int64(share * 100), entries: beats)
       }

@@ -49,9 +49,6 @@ struct TidbCheck {
     }
     do {
       if let version = try cdc().version() { report.versions["ticdc"] = version.description }
-      if !identity.hasCDC {
-        complain(&report, "error 21302: the source cluster has no TiCDC", "scale out a TiCDC server, or use `data: snapshot`")
-      }
     } catch {
       let failure = FerryError.wrap(error)
       complain(&report, "error 21302: the source's TiCDC was not found: \(failure.message)", failure.hint)
@@ -146,7 +143,7 @@ enum Precondition {
 
   static func compare(_ source: TidbCluster.Identity, _ destination: TidbCluster.Identity, kind: TidbConfig.Data) throws {
     if destination.version < source.version { throw version(source.version, destination.version) }
-    if !Set(source.instances).isDisjoint(with: destination.instances) {
+    if !source.leader.isEmpty, source.leader == destination.leader {
       throw FerryError(.precondition, "source and destination are one cluster", hint: "check `from` and `to`")
     }
     guard kind != .none else { return }

@@ -37,9 +37,8 @@ final class TidbCluster {
     var collation: String
     var clusteredIndex: String
     var stores: Int
-    var hasCDC: Bool
-    /// The addresses of its parts: two clusters share none.
-    var instances: [String]
+    /// Which TiDB server collects garbage: two clusters share none. Addresses would not tell: machines may use the same ones.
+    var leader: String
   }
 
   func identity() throws -> Identity {
@@ -49,13 +48,13 @@ final class TidbCluster {
         .precondition, "the server at \(address.host):\(address.port) does not say which TiDB it is: \(text.prefix(80))",
         hint: "`host` and `port` must be a TiDB server's")
     }
-    let parts = try sql.query("SELECT TYPE AS type, INSTANCE AS instance FROM information_schema.cluster_info")
+    let parts = try sql.query("SELECT TYPE AS type FROM information_schema.cluster_info")
     let types = try parts.map { try $0.text("type").lowercased() }
     let system = try systemTable()
     return Identity(
       version: version, backend: text.contains("tidb-contract") ? "contract" : "real", collation: system["new_collation_enabled"] ?? "",
       clusteredIndex: try variables()["tidb_enable_clustered_index"] ?? "", stores: types.filter { $0 == "tikv" }.count,
-      hasCDC: types.contains("ticdc"), instances: try parts.map { try $0.text("instance") }.sorted())
+      leader: system["tikv_gc_leader_uuid"] ?? "")
   }
 
   private func systemTable() throws -> [String: String] {
@@ -69,7 +68,7 @@ final class TidbCluster {
       return try sql.query("SHOW CONFIG WHERE type = 'pd' AND name = 'replication.max-replicas'").first.flatMap {
         Int(try $0.text("Value"))
       }
-    } catch let error as FerryError where error.class == .auth { return nil }
+    } catch let error as FerryError where error.class != .retry { return nil }
   }
 
   // MARK: Variables

@@ -99,7 +99,7 @@ class Cluster:
         self.tasks.clear()
         self.advances, self.safepoint = [], 0
         self.variables = dict(VARIABLES)
-        self.system = {"new_collation_enabled": "True", "tikv_gc_life_time": "10m0s"}
+        self.system = {"new_collation_enabled": "True", "tikv_gc_life_time": "10m0s", "tikv_gc_leader_uuid": "uuid-" + self.name}
         self.version, self.stores, self.copies, self.layout = version, 3, 3, "old"
         self.table_ids = {}
         for key, value in settings.items():

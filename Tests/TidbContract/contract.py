@@ -152,7 +152,7 @@ async def main(folder):
     addresses = {"s3": await asyncio.to_thread(start_s3, folder)}
     br = f"{folder}/br"
     with open(br, "w") as file:
-        file.write(f"#!/bin/sh\n[ \"$1\" = --version ] && {{ echo 'Release Version: v7.5.1'; exit 0; }}\nexec {sys.executable} {os.path.dirname(os.path.abspath(__file__))}/br.py \"$@\"\n")
+        file.write(f"#!/bin/sh\n[ \"$1\" = --version ] && {{ echo 'Release Version: v7.5.1'; exit 0; }}\nexec {sys.executable} -B {os.path.dirname(os.path.abspath(__file__))}/br.py \"$@\"\n")
     os.chmod(br, 0o755)
     addresses["br"] = br
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

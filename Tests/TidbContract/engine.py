@@ -119,7 +119,9 @@ def restore(cluster, uri, what, options, report=lambda share: None, stopped=lamb
     tables = selected([tuple(t) for t in meta["tables"]], what)
     identity = hashlib.sha256(json.dumps([what, options], sort_keys=True).encode()).hexdigest()
     mark = f"checkpoints/restore-{cluster.name}.meta"
-    known = storage.read(mark)
+    # SQL's RESTORE has no checkpoint.
+    checkpoint = not options.get("statement")
+    known = storage.read(mark) if checkpoint else None
     if known and json.loads(known)["identity"] != identity:
         raise BackupError("BR:Common:ErrInvalidArgument", "the checkpoint of the last restore was made with other options")
     existing = set(cluster.tables())
@@ -127,7 +129,8 @@ def restore(cluster, uri, what, options, report=lambda share: None, stopped=lamb
     present = [t for t in tables if t in existing and list(t) not in done and not known]
     if present:
         raise BackupError("BR:Restore:ErrRestoreNotFreshCluster", "the target cluster is not fresh, table %s.%s exists" % present[0])
-    storage.write(mark, json.dumps({"identity": identity, "done": done}).encode())
+    if checkpoint:
+        storage.write(mark, json.dumps({"identity": identity, "done": done}).encode())
     for database in meta["databases"]:
         if what["kind"] == "full" or any(t[0] == database for t in tables):
             cluster.execute(f"CREATE DATABASE IF NOT EXISTS `{database}`")
@@ -145,7 +148,8 @@ def restore(cluster, uri, what, options, report=lambda share: None, stopped=lamb
             rows[-1][-1] = "changed on the way"
         cluster.load(table, data["create"], data["columns"], rows)
         done.append(list(table))
-        storage.write(mark, json.dumps({"identity": identity, "done": done}).encode())
+        if checkpoint:
+            storage.write(mark, json.dumps({"identity": identity, "done": done}).encode())
         report((index + 1) / len(tables))
         waited = 0.0
         while waited < pause and not stopped():

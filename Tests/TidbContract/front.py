@@ -236,6 +236,7 @@ class Session(BaseSession):
         options = {k.lower(): v for k, v in re.findall(r"(\w+) = ('.*?'|[\w.]+)", match[5])}
         if "snapshot" in options:
             options["snapshot"] = int(options["snapshot"])
+        options["statement"] = True
         names = [n.strip().replace("`", "") for n in match[3].split(",")]
         what = {"kind": "full"} if names == ["*"] else {"kind": "db" if match[2].upper() == "DATABASE" else "table", "names": names}
         access = Access(self.cluster.connect, self.contract.home(self.cluster, "sql"))

@@ -51,7 +51,7 @@ extension Tidb {
       let contract = try Contract.shared()
       // One bucket serves all runs of this module: each has a prefix of its own.
       let endpoint = "s3://backups/some/prefix-\(tool)?endpoint=http://127.0.0.1:\(contract.addresses.s3)&force-path-style=true"
-      let migration = try Migration(keys: ["tool": .string(tool), "storage": .string(endpoint)])
+      let migration = try Migration(keys: ["tool": .string(tool), "storage": .string(endpoint), "rate-limit": 64, "concurrency": 4])
       try migration.run()
       #expect(try migration.isEqual())
     }

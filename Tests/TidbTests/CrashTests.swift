@@ -69,6 +69,26 @@ extension Tidb {
       }
     }
 
+    @Test("a statement that a killed process left running is ended before another begins", arguments: ["BACKUP", "RESTORE"])
+    func leftBehind(_ verb: String) throws {
+      let migration = try Migration(keys: ["tool": "sql"])
+      let side = verb == "BACKUP" ? "source" : "target"
+      try migration.contract.defect(side, ["slow": 20])
+      Threads.detach { _ = try? migration.run() }
+      func isRunning() throws -> Bool {
+        try migration.contract.look(side)["running"]?.array?.contains { $0.string?.hasPrefix(verb) == true } == true
+      }
+      try waitFor(verb) { try isRunning() }
+      migration.harness.killBoth()
+      #expect(try isRunning())
+      try migration.contract.defect(side, ["slow": .null])
+      try migration.run()
+      #expect(try migration.isEqual())
+      #expect(try !isRunning())
+      #expect(try migration.contract.events.contains { $0.hasPrefix("\(side): KILL TIDB QUERY") })
+      #expect(try migration.residue() == nil)
+    }
+
     @Test("a run that is killed before any act goes back in new processes, and the source is as it was")
     func goesBack() throws {
       let acts = try Self.acts()

@@ -55,6 +55,31 @@ extension Tidb {
       }
     }
 
+    @Test("without the hold nothing keeps the snapshot's history once BR has let go of it, and that is said as what it is")
+    func safepointDropped() throws {
+      let migration = try Migration(mode: "follow")
+      // The hold, br's backup, br's restore: there the hold is taken away, and two hours pass.
+      try migration.contract.control(["do": "pause", "event": 3, "when": "after"])
+      let said = Lock<FerryError?>(nil)
+      let done = Signal()
+      Threads.detach {
+        let error = failure { try migration.run() }
+        said.withLock { $0 = error }
+        done.raise()
+      }
+      try waitFor("the restore") { try migration.contract.control(["do": "paused"]) == true }
+      #expect(try migration.contract.events.last?.contains("br restore") == true)
+      #expect(try migration.contract.look("source")["safepoints"] == [:])
+      try migration.contract.control(["do": "variable", "cluster": "source", "name": "tidb_gc_life_time", "value": "10m0s"])
+      try migration.contract.control(["do": "advance", "cluster": "source", "seconds": 7200])
+      try migration.contract.control(["do": "resume"])
+      #expect(done.wait(atMost: .seconds(60)))
+      let error = said.withLock { $0 }
+      #expect(error?.class == .precondition && error?.message.contains("ErrStartTsBeforeGC") == true, "\(String(describing: error))")
+      try migration.undo()
+      #expect(try migration.residue() == nil)
+    }
+
     @Test("a value that somebody else has set meanwhile is theirs, and stays")
     func compareAndSet() throws {
       let migration = try Migration()

@@ -142,7 +142,9 @@ import Testing
       let cage = try Cage()
       var bytes = round == 0 ? whole : Self.mutate(whole, &generator)
       // The first words are JSON with a seed of the sender's: kept whole most of the time, or nothing else would be seen.
-      if round % 8 != 0, round > 0 { bytes = Array(whole[..<Self.head(whole)]) + Self.mutate(Array(whole[Self.head(whole)...]), &generator) }
+      if round % 8 != 0, round > 0 {
+        bytes = Array(whole[..<Self.head(whole)]) + Self.mutate(Array(whole[Self.head(whole)...]), &generator)
+      }
       var options = TreeOptions(form: .own)
       (options.limits.fileSize, options.limits.entries) = (1 << 30, 10_000)
       let receiver = Held(try TreeReceiver(root: cage.folder("inside"), state: cage.folder("state"), options: options))
