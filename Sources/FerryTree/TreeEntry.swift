@@ -80,6 +80,8 @@ public struct TreeEntry: Sendable {
   public let group: UInt32
   /// Bytes of content of a file; length of a link's target.
   public let size: Int64
+  /// Bytes of the file system that the content takes; less than its size where there are holes.
+  public let allocated: Int64
   /// Last change of content.
   public let modified: FileTime
   /// Last change of content or metadata.
@@ -99,6 +101,7 @@ public struct TreeEntry: Sendable {
     owner = status.st_uid
     group = status.st_gid
     size = Int64(status.st_size)
+    allocated = Int64(status.st_blocks) * 512
     modified = FileTime(status.st_mtim)
     changed = FileTime(status.st_ctim)
     identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))

@@ -184,7 +184,8 @@ public struct TreeComparison {
       }
       offset = next + length
     }
-    guard !ignoring.contains(.holes), left.bytes < size - 65536 else { return }
+    // What has its blocks is not sparse, whatever is in them.
+    guard !ignoring.contains(.holes), left.bytes < size - 65536, try Int(pair.one.status(pair.name).st_blocks) * 512 < size else { return }
     // File systems round holes to blocks of their own.
     if right.bytes > left.bytes + 65536 * left.count {
       note(pair.path, "\(left.bytes) bytes in \(left.count) extents became \(right.bytes)")
