@@ -7,7 +7,7 @@ final class LoopFileSystem {
   /// What is made.
   enum Kind: String, CaseIterable, Sendable {
     case xfs, btrfs
-    /// ext4 as it was: no times beyond 2038 or below a second, no ACLs.
+    /// ext4 as it was: no times beyond 2038 or below a second.
     case small
 
     fileprivate var make: [String] {
@@ -17,7 +17,6 @@ final class LoopFileSystem {
       case .small: ["mkfs.ext4", "-q", "-I", "128"]
       }
     }
-    fileprivate var options: String { self == .small ? "loop,noacl" : "loop" }
     fileprivate var name: String { self == .small ? "ext4" : rawValue }
   }
 
@@ -30,7 +29,7 @@ final class LoopFileSystem {
     path = folder("mount-\(kind.rawValue)")
     let image = folder("image-\(kind.rawValue)")
     try Files.makeFolder(path, mode: 0o755)
-    for command in [["truncate", "-s", "\(megabytes)M", image], kind.make + [image], ["mount", "-o", kind.options, image, path]] {
+    for command in [["truncate", "-s", "\(megabytes)M", image], kind.make + [image], ["mount", "-o", "loop", image, path]] {
       let done = try Command(command).run()
       guard done.succeeded else { throw FerryError(.io, "\(command) failed") }
     }
