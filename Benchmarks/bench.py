@@ -19,6 +19,7 @@ from pathlib import Path
 
 import channels
 import hosts
+import layers
 import sshd
 import trees
 
@@ -145,7 +146,8 @@ def main():
     parser.add_argument("--files", type=int, default=20000)
     parser.add_argument("--channel-bytes", type=int, default=2_000_000_000)
     parser.add_argument("--large-bytes", type=int, default=2_000_000_000)
-    parser.add_argument("--only", choices=["runs", "hosts", "channels", "trees"])
+    parser.add_argument("--changes", type=int, default=10_000)
+    parser.add_argument("--only", choices=["runs", "hosts", "layers", "channels", "trees"])
     parser.add_argument("--tree-files", type=int, default=100_000)
     parser.add_argument("--json")
     options = parser.parse_args()
@@ -162,6 +164,8 @@ def main():
             bench.rsync(options.files)
         if options.only in (None, "hosts") and sshd.available():
             hosts.Hosts(bench, options.stage / "include", ROOT, options.files, options.large_bytes).measure(options.rounds)
+        if options.only in (None, "layers") and layers.available():
+            layers.Layers(bench, ROOT, options.changes).measure(options.rounds)
         if options.only in (None, "channels"):
             streams = channels.Channels(bench.ferry, options.stage / "include", ROOT, options.channel_bytes, min(options.rounds, 3)).measure()
         if options.only in (None, "trees") and sshd.available():
