@@ -82,7 +82,7 @@ struct LayerDestination {
     let greeting = try context.hear(LayerGreeting.self, on: pass.channel)
     let record = try prepared(greeting, offered.form.common(with: greeting.form))
     try context.tell(LayerReady(container: record.container), on: pass.channel)
-    let receiver = try TreeReceiver(root: try staged(record).staged(), state: provider.state, options: provider.treeOptions(record.form))
+    let receiver = try provider.receiver(staged(record).staged(), record.form)
     let received = try receiver.receive(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels)
     return PassReport(bytes: received.bytes, entries: received.entries)
   }
@@ -129,7 +129,9 @@ struct LayerDestination {
 
   func receiver(_ request: DigestRequest) throws -> TreeReceiver {
     if let record = try LayerRecord.read(context), !record.folder.isEmpty {
-      let root = try staged(record).current(active: request.target == .active)
+      let staged = staged(record)
+      guard try request.target == .active || staged.isActive() else { return try provider.receiver(staged.staged(), record.form) }
+      let root = try staged.current(active: true)
       return try TreeReceiver(root: root, state: provider.state, options: provider.treeOptions(record.form))
     }
     guard request.target == .active else { throw FerryError(.precondition, "nothing was received yet") }

@@ -9,6 +9,8 @@ class LayerProvider {
   let kind: EngineKind
   let config: LayerConfig
   private var opened: ContainerEngine?
+  private let senders = Kept<TreeSender>()
+  private let receivers = Kept<TreeReceiver>()
 
   init(_ context: ProviderContext, _ kind: EngineKind) throws {
     self.context = context
@@ -56,7 +58,7 @@ class LayerProvider {
     let algorithm: HashAlgorithm = request.algorithm == .sha256 ? .sha256 : .xxh3
     let result =
       context.side == .source
-      ? try source.sender().digest(depth, algorithm: algorithm, listing: request.listing)
+      ? try source.digest(depth, algorithm, request.listing)
       : try destination.receiver(request).digest(depth, algorithm: algorithm, listing: request.listing)
     return DigestReport(root: result.root, entries: result.entries, bytes: result.bytes)
   }
@@ -74,10 +76,25 @@ class LayerProvider {
 
   func retire() throws { try source.retire() }
 
-  func treeOptions(_ form: TreeForm) -> TreeOptions {
+  func cancel() {
+    senders.cancel()
+    receivers.cancel()
+  }
+
+  /// The sending end of the layer. It lives on: what it has learned of large files is in its memory alone.
+  func sender(_ folder: String, _ form: TreeForm) throws -> TreeSender {
+    try senders.get(0) { try TreeSender(root: folder, state: state, options: treeOptions(form, $0)) }
+  }
+
+  /// The receiving end of the layer, as long as it is staged.
+  func receiver(_ folder: String, _ form: TreeForm) throws -> TreeReceiver {
+    try receivers.get(0) { try TreeReceiver(root: folder, state: state, options: treeOptions(form, $0)) }
+  }
+
+  func treeOptions(_ form: TreeForm, _ cancellation: Cancellation? = nil) -> TreeOptions {
     let context = context
     var options = TreeOptions(form: form)
-    options.cancellation = context.cancellation
+    options.cancellation = cancellation ?? context.cancellation
     options.progress = { context.progress(bytes: $0, entries: $1) }
     options.notice = { context.log(.info, $0) }
     return options

@@ -12,12 +12,19 @@ struct LayerSource {
   func check() throws -> CheckReport {
     try provider.report { report, engine in
       let container = try provider.container(name)
-      let folder = try LayerFolder.find(container, engine)
-      try refuseReferences(folder)
-      let count = try TreeCount(root: folder, cancellation: context.cancellation)
-      report.bytes = count.bytes
-      report.entries = count.entries
-      if count.entries == 0, provider.config.allowEmpty != true {
+      do {
+        let count = try TreeCount(root: try folder(container), cancellation: context.cancellation)
+        report.bytes = count.bytes
+        report.entries = count.entries
+      } catch let error as FerryError where error.class == .unsupported {
+        try requireRoot(error)
+        report.entries = Int64(try engine.changes(of: container.id).count)
+        report.notices.append(
+          .init(
+            .warning, "the layer is read through the engine, whole for each pass, and \(LayerMirror.losses): \(error.message)",
+            hint: "it takes room for the layer in Ferry's own folder at the source"))
+      }
+      if report.entries == 0, provider.config.allowEmpty != true {
         report.notices.append(
           .init(
             .error, "the container \(name) has changed nothing over its image",
@@ -34,23 +41,44 @@ struct LayerSource {
     }
   }
 
+  /// The folder of the container's layer; `unsupported` if it has to be read through the engine.
+  private func folder(_ container: EngineContainer) throws -> String {
+    let folder = try LayerFolder.find(container, provider.engine())
+    try refuseReferences(folder)
+    return folder
+  }
+
   private func refuseReferences(_ folder: String) throws {
     guard let path = try LayerFolder.reference(in: folder, context.cancellation) else { return }
     throw FerryError(
       .unsupported, "the layer of \(name) only points at what is in its image: \(path)",
-      hint: "it was mounted with redirect_dir=on or metacopy=on; copy that folder inside the container to make it whole")
+      hint: "it was mounted with redirect_dir=on or metacopy=on")
   }
+
+  /// Deletions are device files, and a mark on a folder is an attribute that only root may set.
+  private func requireRoot(_ cause: FerryError) throws { if geteuid() != 0 { throw cause } }
 
   func prepare(_ offer: Offer) throws {
     if try LayerRecord.read(context) != nil { return }
     let form = try offer.decode(LayerOffer.self).form.common(with: .own)
     let container = try provider.container(name)
-    let folder = try LayerFolder.find(container, provider.engine())
-    guard provider.config.allowEmpty == true || !Files.names(in: folder).isEmpty else {
+    var record = LayerRecord(form: form, container: container.id, folder: "")
+    do { record.folder = try folder(container) } catch let error as FerryError where error.class == .unsupported {
+      try requireRoot(error)
+      record.folder = "\(context.temporaryFolder)/layer"
+      record.isMirror = true
+      try fetch(record)
+    }
+    guard provider.config.allowEmpty == true || !Files.names(in: record.folder).isEmpty else {
       throw FerryError(
         .precondition, "the container \(name) has changed nothing over its image", hint: "if that may be, say `allow-empty: true`")
     }
-    try LayerRecord(form: form, container: container.id, folder: folder).write(context)
+    try record.write(context)
+  }
+
+  private func fetch(_ record: LayerRecord) throws {
+    try LayerMirror(engine: provider.engine(), container: record.container, folder: record.folder)
+      .fetch(provider.treeOptions(record.form))
   }
 
   private func record() throws -> LayerRecord {
@@ -62,21 +90,23 @@ struct LayerSource {
     return record
   }
 
-  func sender() throws -> TreeSender {
+  func digest(_ depth: TreeDigestDepth, _ algorithm: HashAlgorithm, _ listing: String?) throws -> TreeDigest.Result {
     let record = try record()
-    return try TreeSender(root: record.folder, state: provider.state, options: provider.treeOptions(record.form))
+    // All is read again: from the container, not from the copy.
+    if record.isMirror, depth == .full { try fetch(record) }
+    return try provider.sender(record.folder, record.form).digest(depth, algorithm: algorithm, listing: listing)
   }
 
   func transfer(_ pass: Pass) throws -> PassReport {
     let record = try record()
     let container = try provider.container(record.container)
-    if pass.isFirst || pass.isFinal { try refuseReferences(record.folder) }
+    if record.isMirror { try fetch(record) } else if pass.isFirst || pass.isFinal { try refuseReferences(record.folder) }
     let greeting = LayerGreeting(
       form: record.form, base: try provider.base(container), image: container.json["Config"]?["Image"]?.string ?? container.image,
       definition: ContainerDefinition(container))
     try context.tell(greeting, on: pass.channel)
     _ = try context.hear(LayerReady.self, on: pass.channel)
-    let sent = try sender().send(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels)
+    let sent = try provider.sender(record.folder, record.form).send(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels)
     return PassReport(bytes: sent.bytes, entries: sent.entries, changed: sent.changed, vanished: sent.vanished, unread: sent.unread)
   }
 

@@ -29,8 +29,10 @@ struct LayerRecord: Codable {
   var form: TreeForm
   /// The container's id: a name may be given to another one.
   var container: String
-  /// The folder of its layer.
+  /// The folder of its layer; of a mirror at the source, its own.
   var folder: String
+  /// Source: the layer is built anew beside, for each pass.
+  var isMirror = false
   /// Destination: this run made it, under this name.
   var made: String?
 

@@ -12,6 +12,7 @@ struct VolumeCheck {
     try report { report, engine in
       let source = VolumeSource(provider: provider)
       let volumes = try VolumeSelection(engine: engine, endpoint: config.endpoint).resolve()
+      var unknown = false
       report.bytes = 0
       report.entries = 0
       for moved in volumes {
@@ -24,7 +25,14 @@ struct VolumeCheck {
           report.entries? += 1
           continue
         }
-        guard let folder = try source.content(moved, mayBeEmpty: config.allowEmpty == true || volumes.count > 1) else { continue }
+        guard try source.isWithinReach(moved.volume), let folder = moved.volume.mountpoint else {
+          report.notices.append(
+            .init(
+              .warning, "the volume \(name) is read through the engine, whole for each pass, and \(VolumeMirror.losses)",
+              hint: "it takes room for the volume in Ferry's own folder at the source; beside the engine, as root, neither is so"))
+          unknown = true
+          continue
+        }
         let count = try TreeCount(root: folder, cancellation: provider.context.cancellation)
         report.bytes? += count.bytes
         report.entries? += count.entries
@@ -32,7 +40,9 @@ struct VolumeCheck {
           report.notices.append(.init(.error, "the volume \(name) holds what this user cannot read: \(first)", hint: "run as root"))
         }
       }
-      if report.entries == 0, config.allowEmpty != true {
+      if unknown {
+        (report.bytes, report.entries) = (nil, nil)
+      } else if report.entries == 0, config.allowEmpty != true {
         report.notices.append(.init(.error, "all volumes are empty", hint: "if they may be empty, say `allow-empty: true`"))
       }
     }

@@ -28,8 +28,7 @@ struct VolumeDestination {
     var report = PassReport(bytes: 0, entries: 0)
     for (index, entry) in record.entries.enumerated() {
       guard let staged = staged(entry, index) else { continue }
-      let receiver = try TreeReceiver(
-        root: try staged.staged(), state: provider.state(index), options: provider.treeOptions(record.form))
+      let receiver = try provider.receiver(index, staged.staged(), record.form)
       let received = try receiver.receive(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels)
       report.bytes += received.bytes
       report.entries += received.entries
@@ -143,8 +142,10 @@ struct VolumeDestination {
           // Before `activate` it need not be there.
           return digest.definition(entry.name, try provider.engine().volume(entry.name) ?? entry.moved.volume)
         }
-        let root = try staged.current(active: request.target == .active)
-        return try part(digest, entry.name, index, root, record.form)
+        let isActive = try request.target == .active || staged.isActive()
+        guard !isActive else { return try part(digest, entry.name, index, staged.current(active: true), record.form) }
+        let receiver = try provider.receiver(index, staged.staged(), record.form)
+        return try digest.part(entry.name, index) { try receiver.digest($0, algorithm: $1, listing: $2) }
       })
   }
 

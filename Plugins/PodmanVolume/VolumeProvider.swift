@@ -9,6 +9,8 @@ class VolumeProvider {
   let kind: EngineKind
   let config: VolumeConfig
   private var opened: ContainerEngine?
+  private let senders = Kept<TreeSender>()
+  private let receivers = Kept<TreeReceiver>()
 
   init(_ context: ProviderContext, _ kind: EngineKind) throws {
     self.context = context
@@ -55,10 +57,25 @@ class VolumeProvider {
 
   func retire() throws { try source.retire() }
 
-  func treeOptions(_ form: TreeForm) -> TreeOptions {
+  func cancel() {
+    senders.cancel()
+    receivers.cancel()
+  }
+
+  /// The sending end of a volume's tree. It lives on: what it has learned of large files is in its memory alone.
+  func sender(_ index: Int, _ folder: String, _ form: TreeForm) throws -> TreeSender {
+    try senders.get(index) { try TreeSender(root: folder, state: state(index), options: treeOptions(form, $0)) }
+  }
+
+  /// The receiving end of a volume's tree, as long as it is staged.
+  func receiver(_ index: Int, _ folder: String, _ form: TreeForm) throws -> TreeReceiver {
+    try receivers.get(index) { try TreeReceiver(root: folder, state: state(index), options: treeOptions(form, $0)) }
+  }
+
+  func treeOptions(_ form: TreeForm, _ cancellation: Cancellation? = nil) -> TreeOptions {
     let context = context
     var options = TreeOptions(form: form)
-    options.cancellation = context.cancellation
+    options.cancellation = cancellation ?? context.cancellation
     options.progress = { context.progress(bytes: $0, entries: $1) }
     options.notice = { context.log(.info, $0) }
     return options

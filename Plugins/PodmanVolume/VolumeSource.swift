@@ -12,24 +12,38 @@ struct VolumeSource {
     if try VolumeRecord.read(context) != nil { return }
     let form = try offer.decode(VolumeOffer.self).form.common(with: .own)
     let volumes = try VolumeSelection(engine: provider.engine(), endpoint: provider.config.endpoint).resolve()
-    for moved in volumes { _ = try content(moved, mayBeEmpty: provider.config.allowEmpty == true || volumes.count > 1) }
-    try VolumeRecord(form: form, entries: volumes.map { VolumeRecord.Entry(moved: $0, name: $0.volume.name) }).write(context)
+    let entries = try volumes.enumerated().map { index, moved in
+      var entry = VolumeRecord.Entry(moved: moved, name: moved.volume.name)
+      entry.isMirror = try moved.storedElsewhere == nil && !isWithinReach(moved.volume)
+      if entry.isMirror { try mirror(entry, index).fetch(provider.treeOptions(form)) }
+      try refuseEmpty(entry, index, isOne: volumes.count == 1)
+      return entry
+    }
+    try VolumeRecord(form: form, entries: entries).write(context)
+  }
+
+  func isWithinReach(_ volume: EngineVolume) throws -> Bool {
+    try provider.engine().sharesFiles && volume.mountpoint.map { Files.isFolder($0) } == true
+  }
+
+  private func mirror(_ entry: VolumeRecord.Entry, _ index: Int) throws -> VolumeMirror {
+    VolumeMirror(engine: try provider.engine(), volume: entry.moved.volume.name, folder: "\(context.temporaryFolder)/mirror-\(index)")
+  }
+
+  private func refuseEmpty(_ entry: VolumeRecord.Entry, _ index: Int, isOne: Bool) throws {
+    guard isOne, provider.config.allowEmpty != true, let folder = try folder(entry, index), Files.names(in: folder).isEmpty else { return }
+    throw FerryError(
+      .precondition, "the volume \(entry.moved.volume.name) is empty",
+      hint: "is it the right one? If it may be empty, say `allow-empty: true`")
   }
 
   /// The folder with a volume's content; nil if only its definition is moved.
-  func content(_ moved: MovedVolume, mayBeEmpty: Bool = true) throws -> String? {
-    guard moved.storedElsewhere == nil else { return nil }
-    let engine = try provider.engine()
-    guard engine.sharesFiles, let folder = moved.volume.mountpoint, Files.isFolder(folder) else {
-      if try engine.volume(moved.volume.name) == nil {
-        throw FerryError(
-          .notFound, "the volume \(moved.volume.name) is gone", hint: "\(engine.kind.rawValue) volume ls lists what there is")
-      }
-      throw VolumeCheck.outOfReach(moved.volume.name, engine)
-    }
-    guard mayBeEmpty || !Files.names(in: folder).isEmpty else {
+  private func folder(_ entry: VolumeRecord.Entry, _ index: Int) throws -> String? {
+    guard entry.moved.storedElsewhere == nil else { return nil }
+    if entry.isMirror { return try mirror(entry, index).root }
+    guard let folder = entry.moved.volume.mountpoint, Files.isFolder(folder) else {
       throw FerryError(
-        .precondition, "the volume \(moved.volume.name) is empty", hint: "is it the right one? If it may be empty, say `allow-empty: true`")
+        .notFound, "the volume \(entry.moved.volume.name) is gone", hint: "\(provider.kind.rawValue) volume ls lists what there is")
     }
     return folder
   }
@@ -51,9 +65,10 @@ struct VolumeSource {
     try record.write(context)
     var report = PassReport(bytes: 0, entries: 0, changed: 0, vanished: 0, unread: [])
     for (index, entry) in record.entries.enumerated() {
-      guard let folder = try content(entry.moved) else { continue }
-      let sender = try TreeSender(root: folder, state: provider.state(index), options: provider.treeOptions(record.form))
-      let sent = try sender.send(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels)
+      if entry.isMirror { try mirror(entry, index).fetch(provider.treeOptions(record.form)) }
+      guard let folder = try folder(entry, index) else { continue }
+      let sent = try provider.sender(index, folder, record.form).send(
+        TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels)
       report.bytes += sent.bytes
       report.entries += sent.entries
       report.changed? += sent.changed
@@ -77,8 +92,10 @@ struct VolumeSource {
     let digest = VolumeDigest(request: request, folder: context.temporaryFolder)
     return try digest.report(
       try record.entries.enumerated().map { index, entry in
-        guard let folder = try content(entry.moved) else { return digest.definition(entry.name, entry.moved.volume) }
-        let sender = try TreeSender(root: folder, state: provider.state(index), options: provider.treeOptions(record.form))
+        // All is read again: from the volume, not from the copy.
+        if entry.isMirror, request.isFull { try mirror(entry, index).fetch(provider.treeOptions(record.form)) }
+        guard let folder = try folder(entry, index) else { return digest.definition(entry.name, entry.moved.volume) }
+        let sender = try provider.sender(index, folder, record.form)
         return try digest.part(entry.name, index) { try sender.digest($0, algorithm: $1, listing: $2) }
       })
   }
@@ -110,7 +127,7 @@ struct VolumeSource {
       throw FerryError(
         .conflict, "the container \(running.name) runs with the volume \(volume.name), which is not removed", hint: "stop it")
     }
-    guard let folder = try content(MovedVolume(volume: volume, mounts: [])) else { return }
+    guard try isWithinReach(volume), let folder = volume.mountpoint else { throw error }
     try TreeRemoval.remove(folder, selection: nil, keepingRoot: true)
     context.log(
       .warning, "the volume \(volume.name) is empty now; it goes once the container \(users.map(\.name).joined(separator: ", ")) is removed"

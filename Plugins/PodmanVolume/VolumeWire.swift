@@ -51,6 +51,8 @@ struct VolumeRecord: Codable {
     var folder: String?
     /// Destination: this run made it.
     var isOurs = false
+    /// Source: its content is fetched through the engine for each pass.
+    var isMirror = false
   }
 
   private static let key = "volumes"

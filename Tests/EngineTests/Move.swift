@@ -21,7 +21,7 @@ struct Move {
 
   private static func end(_ end: (engine: TestEngine, keys: JSONValue)) -> JSONValue {
     var keys = end.keys
-    keys["engine"] = .string(end.engine.address)
+    if keys["engine"] == nil { keys["engine"] = .string(end.engine.address) }
     return keys
   }
 

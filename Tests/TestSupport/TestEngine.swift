@@ -15,6 +15,8 @@ public final class TestEngine: Sendable {
   public let address: String
   /// What its command needs.
   public let environment: [String: String]
+  /// Where its API is in the network, for those that are not to see its files.
+  public let network: String
   private let driver: String
   private let processes = Lock<[ChildProcess]>([])
 
@@ -34,11 +36,14 @@ public final class TestEngine: Sendable {
 
   /// Starts one. The driver is the engine's overlay unless told; `storage` is added to Podman's storage.conf; `room` is the size of a memory file
   /// system that its storage is on.
-  public init(_ kind: Kind, driver: String? = nil, storage: String = "", room: String? = nil) throws {
+  public init(_ kind: Kind, driver: String? = nil, storage: String = "", room: String? = nil, isNetworked: Bool = false)
+    throws
+  {
     self.kind = kind
     self.driver = driver ?? (kind == .docker ? "overlay2" : "overlay")
     folder = try TemporaryFolder()
     address = "unix://\(folder("s"))"
+    network = isNetworked ? "tcp://127.0.0.1:\(try Self.freePort())" : ""
     if kind == .docker {
       environment = ["DOCKER_HOST": address]
     } else {
@@ -73,6 +78,21 @@ public final class TestEngine: Sendable {
     return Lock([])
   }()
 
+  private static func freePort() throws -> UInt16 {
+    let listener = Descriptor(socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0))
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let found = withUnsafeMutablePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(listener.number, $0, length) == 0 && getsockname(listener.number, $0, &length) == 0
+      }
+    }
+    guard found else { throw FerryError(errno: errno, "there is no free port") }
+    return UInt16(bigEndian: address.sin_port)
+  }
+
   /// Starts what answers its API.
   public func start() throws {
     let arguments =
@@ -81,7 +101,7 @@ public final class TestEngine: Sendable {
       : [
         "dockerd", "--data-root", folder("data"), "--exec-root", folder("exec"), "-H", address, "--pidfile", folder("pid"),
         "--iptables=false", "--bridge=none", "--storage-driver=\(driver)",
-      ]
+      ] + (network.isEmpty ? [] : ["-H", network])
     let log = try Descriptor.open(folder("log"), O_WRONLY | O_CREAT | O_APPEND)
     let null = try Descriptor.open("/dev/null", O_RDONLY)
     let path = "\(Environment.all["PATH"] ?? ""):/usr/local/sbin:/usr/sbin:/sbin"
