@@ -7,6 +7,7 @@ struct RecordCloneConfig: Decodable {
   struct Endpoint: Decodable {
     var store: String
     var project: String?
+    var user: String?
   }
 
   var endpoint: Endpoint
@@ -51,8 +52,9 @@ struct RecordCloneConfig: Decodable {
     {"type": "object", "required": ["from", "to"], "additionalProperties": false,
      "properties": {
       "from": {"type": "object", "required": ["store"], "additionalProperties": false, "properties": {
-        "store": {"type": "string", "pattern": "^(sqlite|zinc|trio|hayson):/.+$",
-          "description": "what is cloned from: sqlite:/path of a record store, or zinc:/path, trio:/path, hayson:/path of a file"},
+        "store": {"type": "string", "pattern": "^((sqlite|zinc|trio|hayson):/.+|haystack\\+https?://.+)$",
+          "description": "what is cloned from: sqlite:/path of a record store, haystack+https://host/api of a server, or zinc:, trio:, hayson:/path of a file"},
+        "user": {"type": "string", "minLength": 1, "description": "who logs in to a server, with the secret 'password'; without it nobody does"},
         "project": {"$ref": "#/$defs/project"}}},
       "to": {"type": "object", "required": ["store"], "additionalProperties": false, "properties": {
         "store": {"type": "string", "pattern": "^sqlite:/.+$", "description": "the client's record store"},

@@ -39,7 +39,13 @@ final class RecordCloneProvider: StateProvider {
       if !report.notices.isEmpty { return report }
     }
     if context.side == .source {
-      let store = try source().store
+      if isRemote {
+        let about = try client().about()
+        if case .string(let version)? = about["productVersion"] ?? about["haystackVersion"] { report.versions["server"] = version }
+        return report
+      }
+      let (_, mirror, store) = try source()
+      if let mirror { try refresh(mirror, config.filter ?? "id") }
       guard try store.isCloningEnabled else {
         complain("cloning is not enabled in \(path)", "`ferry records enable sqlite:\(path)` enables it")
         return report
@@ -69,19 +75,39 @@ final class RecordCloneProvider: StateProvider {
 
   func prepare(for offer: Offer) throws { _ = try source() }
 
-  /// The store that is served, and, if the records come from elsewhere, their mirror.
+  /// The store that is served, and, if the records come from elsewhere, their mirror, as it was read last.
   private func source() throws -> (server: CloneServer, mirror: Mirror?, store: RecordStore) {
     if scheme == "sqlite" {
       let store = try RecordStore(path: path)
       return (try CloneServer(store), nil, store)
     }
-    let folder = context.temporaryFolder.isEmpty ? Files.parent(of: path) : context.temporaryFolder
-    let mirror = try Mirror("\(folder)/mirror.db", project: config.endpoint.project ?? "")
-    try mirror.refresh(RecordFile(path, format: scheme == "hayson" ? .hayson : scheme == "trio" ? .trio : .zinc)) { [context] in
-      context.progress(bytes: 0, entries: Int64($0))
-    }
-    return (try CloneServer(mirror.store), mirror, mirror.store)
+    let mirror = try Mirror("\(context.temporaryFolder)/mirror.db", project: config.endpoint.project ?? "")
+    return (try CloneServer(mirror.store, isWhole: isRemote), mirror, mirror.store)
   }
+
+  private var isRemote: Bool { scheme.hasPrefix("haystack") }
+
+  private func client() throws -> HaystackClient {
+    let user = config.endpoint.user
+    return HaystackClient(
+      String(config.endpoint.store.dropFirst("haystack+".utf8.count)), user: user,
+      password: try user == nil ? [] : context.secret("password"),
+      cancellation: context.cancellation)
+  }
+
+  /// Reads the source anew. One that takes long to read is read less often.
+  private func refresh(_ mirror: Mirror, _ filter: String, isUrgent: Bool = true) throws {
+    if !isUrgent, let lastRead, lastRead.ended.duration(to: .now) < lastRead.took * 10 { return }
+    let began = ContinuousClock.now
+    let progress = { [context] (count: Int) in context.progress(bytes: 0, entries: Int64(count)) }
+    if isRemote {
+      try mirror.refresh(HaystackQuery(client(), filter: filter), progress: progress)
+    } else {
+      try mirror.refresh(RecordFile(path, format: scheme == "hayson" ? .hayson : scheme == "trio" ? .trio : .zinc), progress: progress)
+    }
+    lastRead = (.now, began.duration(to: .now))
+  }
+  private var lastRead: (ended: ContinuousClock.Instant, took: Duration)?
 
   func transfer(_ pass: Pass) throws -> PassReport {
     let channel = try pass.channel
@@ -90,21 +116,18 @@ final class RecordCloneProvider: StateProvider {
       served = (made.server, made.mirror)
     }
     guard let served else { throw FerryError(.internal, "there is nothing to serve") }
+    let pulse = Pulse(context)
     let until = pass.stay.map { ContinuousClock.now + $0 }
     do {
       let report = try served.server.serve(
         channel, cancellation: context.cancellation, stays: until.map { until in { ContinuousClock.now < until } },
-        refresh: { [self] in if let mirror = served.mirror { try mirror.refresh(file()) } },
-        progress: { [context] in context.progress(bytes: $0.sent, entries: $0.upserts) })
+        refresh: { [self] filter in if let mirror = served.mirror { try refresh(mirror, filter, isUrgent: pass.stay == nil) } },
+        progress: { pulse.tell(bytes: $0.sent, entries: $0.upserts) })
       return PassReport(bytes: report.sent, entries: report.count, changed: report.upserts + report.removals)
     } catch {
       self.served = nil
       throw error
     }
-  }
-
-  private func file() throws -> RecordFile {
-    try RecordFile(path, format: scheme == "hayson" ? .hayson : scheme == "trio" ? .trio : .zinc)
   }
 
   func receive(_ pass: Pass) throws -> PassReport {
@@ -119,9 +142,10 @@ final class RecordCloneProvider: StateProvider {
     let client = try CloneClient(store, set: id, tuning: config.tuning, allowsRemovals: config.allowRemovals ?? false) { [context] in
       context.log(.warning, $0)
     }
+    let pulse = Pulse(context)
     let report = try client.run(
       channel, cancellation: context.cancellation, history: config.history ?? false, stays: pass.stay != nil
-    ) { [context] in context.progress(bytes: $0.received, entries: $0.upserts) }
+    ) { pulse.tell(bytes: $0.received, entries: $0.upserts) }
     context.log(
       .info,
       "\(report.count) clones; found by \(report.methods.map(\.name).joined(separator: ", ")): \(report.upserts) written, \(report.removals) removed"
@@ -147,8 +171,11 @@ final class RecordCloneProvider: StateProvider {
       guard let offered = try request.offer?.decode(RecordCloneOffer.self) else {
         throw FerryError(.internal, "the digest came without an offer")
       }
+      let (_, mirror, store) = try source()
+      if let mirror, request.isFull { try refresh(mirror, offered.filter) }
       digest = try ContentDigest.progenitors(
-        source().store, Filter(offered.filter), client: offered.project, algorithm: algorithm, limit: offered.max, listing: request.listing)
+        store, Filter(isRemote ? "id" : offered.filter), client: offered.project, algorithm: algorithm, limit: offered.max,
+        listing: request.listing)
     } else {
       let store = try target.open(active: request.target == .active)
       digest = try ContentDigest.clones(store, target.id(in: store), algorithm: algorithm, listing: request.listing)
@@ -160,4 +187,18 @@ final class RecordCloneProvider: StateProvider {
   func deactivate() throws { try target.deactivate() }
   func discard() throws { if context.side == .destination { try target.discard() } }
   func release() throws {}
+}
+
+/// Tells of progress when there is some, and now and then that somebody is there.
+private final class Pulse {
+  private let context: ProviderContext
+  private var last: (bytes: Int64, entries: Int64, at: ContinuousClock.Instant)?
+
+  init(_ context: ProviderContext) { self.context = context }
+
+  func tell(bytes: Int64, entries: Int64) {
+    if let last, last.bytes == bytes && last.entries == entries, last.at.duration(to: .now) < .seconds(10) { return }
+    last = (bytes, entries, .now)
+    context.progress(bytes: bytes, entries: entries)
+  }
 }

@@ -42,6 +42,12 @@ static size_t give(char *buffer, size_t one, size_t count, void *argument) {
   return CURL_READFUNC_ABORT;
 }
 
+static size_t head(char *bytes, size_t one, size_t count, void *argument) {
+  call *self = argument;
+  self->request->header(self->request->context, bytes, one * count);
+  return one * count;
+}
+
 static CURLcode configure(call *self, struct curl_slist *headers, char *words) {
   const ccurl_request *request = self->request;
   CURL *easy = self->easy;
@@ -55,6 +61,10 @@ static CURLcode configure(call *self, struct curl_slist *headers, char *words) {
   // An engine's socket is nobody's proxy, whatever the environment says.
   SET(CURLOPT_PROXY, "");
   SET(CURLOPT_PROTOCOLS_STR, "http,https");
+  if (request->header) {
+    SET(CURLOPT_HEADERFUNCTION, head);
+    SET(CURLOPT_HEADERDATA, self);
+  }
   if (request->authority) SET(CURLOPT_CAINFO, request->authority);
   if (request->certificate) SET(CURLOPT_SSLCERT, request->certificate);
   if (request->private_key) SET(CURLOPT_SSLKEY, request->private_key);

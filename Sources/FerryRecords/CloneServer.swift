@@ -26,6 +26,8 @@ public final class CloneServer {
   private let relativizer: Relativizer
   private var updateSeconds = 3.0
   private var pending: [CloneMessage] = []
+  /// What the client wants, as it said last.
+  private var filter = ""
 
   /// Serves a store. `isWhole`: it is the mirror of what a filter found elsewhere.
   public init(_ store: RecordStore, isWhole: Bool = false) throws {
@@ -37,7 +39,8 @@ public final class CloneServer {
   /// Answers the client on a channel until it says that it has enough. With `stays`, what changes is pushed, and it is the server that ends it
   /// once that is no longer so.
   public func serve(
-    _ channel: Int32, cancellation: Cancellation = Cancellation(), stays: (() -> Bool)? = nil, refresh: () throws -> Void = {},
+    _ channel: Int32, cancellation: Cancellation = Cancellation(), stays: (() -> Bool)? = nil,
+    refresh: (_ filter: String) throws -> Void = { _ in },
     progress: (Report) -> Void = { _ in }
   ) throws -> Report {
     let connection = CloneConnection(channel, cancellation: cancellation)
@@ -54,7 +57,7 @@ public final class CloneServer {
             try greet(connection, message)
             isSettled = false
           case .subscribe:
-            try refresh()
+            try refresh(filter)
             isSettled = try answer(try CloneSubscription(message.payload), connection, &report)
             lastPush = .now
           case .wantHistory:
@@ -70,7 +73,7 @@ public final class CloneServer {
             continue
           }
           if lastPush.duration(to: .now) >= .seconds(updateSeconds) {
-            try refresh()
+            try refresh(filter)
             try push(connection, &report)
             lastPush = .now
           }
@@ -104,7 +107,10 @@ public final class CloneServer {
     }
     guard let text = hello.filter, let limit = hello.limit, limit >= 0 else { throw CloneConnection.nonsense }
     updateSeconds = max(0, hello.updateSeconds ?? 3)
-    let filter = try isWhole ? Filter("id") : Filter(text)
+    let asked = try Filter(text)
+    filter = text
+    // A mirror has what the filter found elsewhere, and nothing else.
+    let filter = try isWhole ? Filter("id") : asked
     let name = "\(limit) \(hello.project) \(text)"
     if set?.hello != name { set = (name, try ServedSet(store, filter: filter, limit: limit, clientProject: hello.project)) }
     try connection.send(.hello, json: CloneHello(project: store.project))

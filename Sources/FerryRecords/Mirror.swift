@@ -43,6 +43,9 @@ public struct Mirror {
     public var changed = 0
     /// No longer there.
     public var removed = 0
+
+    /// A report.
+    public init(read: Int = 0, changed: Int = 0, removed: Int = 0) { (self.read, self.changed, self.removed) = (read, changed, removed) }
   }
 
   /// Makes the store what the source is, or, if that cannot be read to its end, leaves it as it was. A record without `mod` is new when its

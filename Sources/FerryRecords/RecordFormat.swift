@@ -16,11 +16,11 @@ public enum RecordFormat: String, Sendable, CaseIterable {
     self = format
   }
 
-  /// Reads a text record by record.
-  public func forEach(_ input: TextReader, _ body: (PackedDict) throws -> Void) throws {
+  /// Reads a text record by record. `endsWithLine`: a last line without an end was cut; people's files may have one.
+  public func forEach(_ input: TextReader, endsWithLine: Bool = false, _ body: (PackedDict) throws -> Void) throws {
     switch self {
     case .zinc:
-      let reader = try ZincReader(input)
+      let reader = try ZincReader(input, endsWithLine: endsWithLine)
       try Self.throwIfFailed(reader.meta)
       while let row = try reader.next() { try body(row) }
     case .trio:

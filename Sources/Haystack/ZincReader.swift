@@ -14,9 +14,9 @@ public final class ZincReader {
   private var cells = PackedBuilder()
   private var ranges: [Range<Int>]
 
-  /// Reads up to the columns.
-  public init(_ input: TextReader) throws {
-    parser = ZincParser(input)
+  /// Reads up to the columns. With `endsWithLine`, a last line without an end is an error: the text was cut.
+  public init(_ input: TextReader, endsWithLine: Bool = false) throws {
+    parser = ZincParser(input, endsWithLine: endsWithLine)
     meta = try parser.header()
     columns = try parser.columns()
     let names = columns.map { Array($0.name.utf8) }
@@ -67,8 +67,11 @@ struct ZincParser {
   private var scalars: ScalarReader
   private var text: [UInt8] = []
 
-  init(_ input: TextReader) {
+  private let endsWithLine: Bool
+
+  init(_ input: TextReader, endsWithLine: Bool = false) {
     self.input = input
+    self.endsWithLine = endsWithLine
     scalars = ScalarReader(input)
   }
 
@@ -129,6 +132,7 @@ struct ZincParser {
   func newline() throws {
     try input.skipSpaces()
     _ = try input.take(0x0d)
+    if try input.peek() == nil, endsWithLine { throw input.error("the grid ends in the middle of a line") }
     guard try input.peek() == nil || input.take(0x0a) else { throw input.error("expected the end of the line, found \(try input.shown())") }
   }
 

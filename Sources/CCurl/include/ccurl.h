@@ -21,6 +21,8 @@ typedef struct ccurl_request {
   int (*take)(void *context, long status, const char *bytes, uint64_t length);
   // More of the body: how much was put into the buffer, 0 at its end, -1 ends the request.
   int64_t (*give)(void *context, char *buffer, uint64_t capacity);
+  // A line of the answer's head. NULL: nobody listens.
+  void (*header)(void *context, const char *bytes, uint64_t length);
 } ccurl_request;
 
 enum {

@@ -1,0 +1,35 @@
+"""A server that answers badly, in the way that its path says: bad.py. Prints its port."""
+import http.server
+
+ROWS = 'ver:"3.0"\nid,dis\n' + "".join(f'@s{number},"x"\n' for number in range(50))
+ANSWERS = {
+    "whole": ROWS,
+    "err": 'ver:"3.0" err dis:"no such filter"\nempty\n',
+    "incomplete": ROWS.replace('"3.0"', '"3.0" incomplete:"too much"'),
+    "half": ROWS[:300],
+    "kinds": ROWS.replace('@s7', '"s7"'),
+    "twice": ROWS + '@s1,"y"\n',
+    "nothing": "",
+    "html": "<html>welcome</html>",
+    "large": ROWS + '@big,"' + "x" * (20 << 20) + '"\n',
+}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        way = self.path.split("/")[1]
+        self.send_response(500 if way == "status" else 200)
+        body = ANSWERS.get(way, ROWS).encode()
+        # What is promised and does not come: cut between two rows, so that what is there looks whole.
+        self.send_header("Content-Length", str(len(body) + (100 if way == "cut" else 0)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words):
+        pass
+
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
