@@ -39,7 +39,9 @@ import Testing
     ("became", { (try? $0.open(Array("hole".utf8), O_WRONLY).write(Array(repeating: 0, count: 1 << 20))) != nil }),
   ]
 
-  @Test("the comparer names each difference", arguments: changes.indices)
+  @Test(
+    "the comparer names each difference",
+    arguments: changes.indices.filter { geteuid() == 0 || !["owner", "group"].contains(changes[$0].what) })
   func named(_ index: Int) throws {
     for name in ["one", "two"] {
       try Files.makeFolder(folder(name))

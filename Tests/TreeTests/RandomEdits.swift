@@ -90,7 +90,7 @@ final class RandomEdits {
     case 13: if !isCrowded { link(pick(files), fresh()) }
     case 14: unlink(pick(files))
     case 15: if folders.count > 20 || isCrowded { try? Files.remove(below(pick(folders))) }
-    case 16: chmod(pick(files + folders.dropFirst()), [0o600, 0o640, 0o755, 0o4711, 0o1777][number(5)])
+    case 16: chmod(pick(files + folders.dropFirst()), [0o700, 0o740, 0o755, 0o4711, 0o1777][number(5)])
     case 17: lchown(pick(files), UInt32(number(3000)), UInt32(number(70_000)))
     case 18: attribute(pick(files + folders.dropFirst()), set: true)
     case 19: attribute(pick(files), set: false)

@@ -78,10 +78,11 @@ extension ReceiveJob {
         let (owner, group) = try owners(entry.record, path)
         guard fchown(folder, owner, group) == 0 else { throw failure(errno, "cannot set the owner of", entry.path) }
       }
-      guard fchmod(folder, mode_t(entry.record.mode & 0o7777)) == 0 else { throw failure(errno, "cannot set the mode of", entry.path) }
       try entry.extra.withUnsafeBytes { extra in
         removeAttributes(folder, otherThan: extra)
-        try setAttributes(extra, path) { clinux_fsetxattr(folder, $0, $1, $2) }
+        try setAttributes(extra, path, accessControl: false) { clinux_fsetxattr(folder, $0, $1, $2) }
+        guard fchmod(folder, mode_t(entry.record.mode & 0o7777)) == 0 else { throw failure(errno, "cannot set the mode of", entry.path) }
+        try setAttributes(extra, path, accessControl: true) { clinux_fsetxattr(folder, $0, $1, $2) }
       }
       let failed = clinux_set_time(folder, entry.record.seconds, min(entry.record.nanoseconds, 999_999_999))
       guard failed == 0 else { throw failure(-failed, "cannot set the time of", entry.path) }

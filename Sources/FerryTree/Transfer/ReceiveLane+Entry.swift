@@ -70,9 +70,14 @@ extension ReceiveLane {
         guard fchown(file, owner, group) == 0 else { throw job.root.failure(errno, "cannot set the owner of", scratch.path) }
       }
     }
+    // Its owner alone may give attributes to a file, and only while its mode lets him write.
+    if large?.isPatch == true {
+      fchmod(file, 0o600)
+      job.removeAttributes(file, otherThan: extra)
+    }
+    try job.setAttributes(extra, scratch.path, accessControl: false) { clinux_fsetxattr(file, $0, $1, $2) }
     guard fchmod(file, mode_t(record.mode & 0o7777)) == 0 else { throw job.root.failure(errno, "cannot set the mode of", scratch.path) }
-    if large?.isPatch == true { job.removeAttributes(file, otherThan: extra) }
-    try job.setAttributes(extra, scratch.path) { clinux_fsetxattr(file, $0, $1, $2) }
+    try job.setAttributes(extra, scratch.path, accessControl: true) { clinux_fsetxattr(file, $0, $1, $2) }
     if folderGivesAccess && form.accessControl && !Self.hasAccess(extra) { clinux_fremovexattr(file, ExtendedAttributes.accessControl[0]) }
     let failed = clinux_set_time(file, record.seconds, min(record.nanoseconds, 999_999_999))
     guard failed == 0 else { throw job.root.failure(-failed, "cannot set the time of", scratch.path) }
@@ -218,10 +223,13 @@ extension ReceiveJob {
   }
 
   func setAttributes(
-    _ bytes: UnsafeRawBufferPointer, _ path: UnsafeRawBufferPointer, _ set: (UnsafePointer<CChar>, UnsafeRawPointer?, UInt64) -> Int32
+    _ bytes: UnsafeRawBufferPointer, _ path: UnsafeRawBufferPointer, accessControl: Bool? = nil,
+    _ set: (UnsafePointer<CChar>, UnsafeRawPointer?, UInt64) -> Int32
   ) throws {
     if bytes.isEmpty { return }
     _ = try AttributeScratch.parse(bytes) { name, value in
+      // A mode changes an ACL: all others come before it, these after it.
+      if let accessControl, name.starts(with: "system.".utf8) != accessControl { return }
       let failed = TreeRoot.withText(name) { set($0, value.baseAddress, UInt64(value.count)) }
       guard failed == 0 else {
         throw root.failure(-failed, "cannot set the attribute \(TreePath.escaped(Array(name))) of", path)
