@@ -20,6 +20,7 @@ from pathlib import Path
 import channels
 import hosts
 import layers
+import records
 import sshd
 import trees
 
@@ -147,14 +148,15 @@ def main():
     parser.add_argument("--channel-bytes", type=int, default=2_000_000_000)
     parser.add_argument("--large-bytes", type=int, default=2_000_000_000)
     parser.add_argument("--changes", type=int, default=10_000)
-    parser.add_argument("--only", choices=["runs", "hosts", "layers", "channels", "trees"])
+    parser.add_argument("--only", choices=["runs", "hosts", "layers", "channels", "trees", "records"])
+    parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--tree-files", type=int, default=100_000)
     parser.add_argument("--json")
     options = parser.parse_args()
 
     shutil.rmtree(ROOT, ignore_errors=True)
     ROOT.mkdir(parents=True)
-    streams, forest = [], []
+    streams, forest, cloned = [], [], []
     bench = Bench(options.stage.absolute() / "bin" / "ferry", options.rounds)
     try:
         if options.only in (None, "runs"):
@@ -170,6 +172,8 @@ def main():
             streams = channels.Channels(bench.ferry, options.stage / "include", ROOT, options.channel_bytes, min(options.rounds, 3)).measure()
         if options.only in (None, "trees") and sshd.available():
             forest = trees.Trees(bench.ferry, ROOT, options.tree_files, options.large_bytes, options.rounds).measure()
+        if options.only in (None, "records"):
+            cloned = records.measure(bench.ferry, ROOT / "records", options.records)
     finally:
         shutil.rmtree(ROOT, ignore_errors=True)
     if bench.rows:
@@ -178,9 +182,12 @@ def main():
         channels.table(streams)
     if forest:
         trees.table(forest)
+    for what, value, unit in cloned:
+        print(f"{what:<40}{value:>14,.0f} {unit}")
     if options.json:
         rows = bench.rows + [{"channel": name, "gigabytes_per_second": round(rate, 3), "cpu_seconds_per_gigabyte": round(spent, 3)} for name, rate, spent in streams]
         rows += [{"tree": name, "way": way, "seconds": round(seconds, 3), "cpu_seconds": round(spent, 3), "peak_megabytes": round(peak)} for name, way, seconds, spent, peak in forest]
+        rows += [{"records": what, "value": round(value), "unit": unit} for what, value, unit in cloned]
         Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
 
 

@@ -68,6 +68,19 @@ public struct PackedBuilder {
     bytes.append(contentsOf: name)
   }
 
+  /// The same for a name where it lies: what records are copied with, tag by tag.
+  public mutating func name(_ name: UnsafeRawBufferPointer) {
+    bytes.append(UInt8(truncatingIfNeeded: name.count))
+    bytes.append(contentsOf: name)
+  }
+
+  /// A reference where it lies.
+  public mutating func ref(_ id: UnsafeRawBufferPointer) {
+    bytes.append(Packed.Kind.ref)
+    varint(id.count)
+    bytes.append(contentsOf: id)
+  }
+
   mutating func text(_ kind: UInt8, _ text: some Collection<UInt8>) {
     bytes.append(kind)
     varint(text.count)
