@@ -53,7 +53,7 @@ final class Contract: Sendable {
       failure.withLock { $0 = outcome?.errors ?? "it could not be started" }
       ready.raise()
     }
-    guard ready.wait(atMost: .seconds(300)), let line = Optional(said.withLock { $0 }), line.hasPrefix("{") else {
+    guard ready.wait(atMost: .seconds(900)), let line = Optional(said.withLock { $0 }), line.hasPrefix("{") else {
       throw FerryError(.internal, "tidb-contract did not start: \(failure.withLock { $0 })")
     }
     addresses = try JSONValue(parsing: line).decode()
