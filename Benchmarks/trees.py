@@ -37,16 +37,16 @@ class Trees:
                     file.write(random.randbytes(1 << 20))
         root_file_system(self.mix, 437_000_000 * files // 100_000)
         self.server = sshd.SSHD(self.root / "sshd")
+        self.daemon = Daemon(self.root, self.place)
 
     def measure(self):
         """Rows of (tree, way, seconds, CPU seconds, peak MB of a Ferry process): medians."""
         rows = []
         touch_memory()
         try:
-            with self.server, Daemon(self.root, self.place) as daemon:
-                for name, tree in (("small files", self.small), ("root file system", self.mix), ("large files", self.large)):
-                    rows += self.whole(name, tree, daemon)
-                rows += self.last(self.small, daemon)
+            for name, tree in (("small files", self.small), ("root file system", self.mix), ("large files", self.large)):
+                rows += self.whole(name, tree, self.daemon)
+            rows += self.last(self.small, self.daemon)
         finally:
             self.disk.end()
         return rows
@@ -88,13 +88,18 @@ class Trees:
                 self.disk.renew()
                 to = self.place / f"to-{self.turn}"
                 with Peak() as peak:
-                    spent, seconds = channels.cpu(lambda: work(to))
+                    spent, seconds = channels.cpu(lambda: self.served(work, to))
                 if sum(len(names) for _, _, names in os.walk(to)) != sum(len(names) for _, _, names in os.walk(tree)):
                     raise SystemExit(f"bench: {way} left another number of files at {to}")
                 # The first round warms the page cache for all.
                 if number:
                     found[way].append((seconds, spent, peak.megabytes))
         return [(name, way, *(statistics.median(column) for column in zip(*got))) for way, got in found.items()]
+
+    def served(self, work, to):
+        # They come and go with each turn, so that their CPU time counts.
+        with self.server, self.daemon:
+            return work(to)
 
     def shell(self, command):
         begin = time.perf_counter()
@@ -231,7 +236,7 @@ def touch_memory():
     """A virtual machine gets its memory when it is first used: that is not to be measured."""
     with open("/proc/meminfo") as info:
         free = next(int(line.split()[1]) * 1024 for line in info if line.startswith("MemAvailable"))
-    subprocess.run(["/usr/bin/python3", "-c", f"b = bytearray({free // 2})\nfor i in range(0, len(b), 4096): b[i] = 1"])
+    subprocess.run(["/usr/bin/python3", "-c", f"b = bytearray({min(free // 2, 6 << 30)})\nfor i in range(0, len(b), 4096): b[i] = 1"])
 
 
 def table(rows):
