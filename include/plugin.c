@@ -113,3 +113,10 @@ _Static_assert(offsetof(ferry_module, provider_count) == 32, "ferry_module.provi
 _Static_assert(offsetof(ferry_module, reserved) == 36, "ferry_module.reserved moved");
 _Static_assert(offsetof(ferry_module, providers) == 40, "ferry_module.providers moved");
 _Static_assert(sizeof(ferry_module) == 48, "ferry_module changed size");
+
+_Static_assert(offsetof(ferry_deferred, struct_size) == 0, "ferry_deferred.struct_size moved");
+_Static_assert(offsetof(ferry_deferred, reserved) == 4, "ferry_deferred.reserved moved");
+_Static_assert(offsetof(ferry_deferred, deposit) == 8, "ferry_deferred.deposit moved");
+_Static_assert(offsetof(ferry_deferred, snapshots) == 16, "ferry_deferred.snapshots moved");
+_Static_assert(offsetof(ferry_deferred, recall) == 24, "ferry_deferred.recall moved");
+_Static_assert(sizeof(ferry_deferred) == 32, "ferry_deferred changed size");

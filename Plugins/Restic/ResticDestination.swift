@@ -46,13 +46,11 @@ struct ResticDestination {
     }
     // restic before 0.17 restores everything each time: once is enough.
     guard pass.isFinal else { return PassReport(bytes: 0, entries: 0) }
-    try restore(snapshot, repository)
-    let count = try TreeCount(root: target.staged(), cancellation: context.cancellation)
-    return PassReport(bytes: count.bytes, entries: count.entries)
+    return try restore(snapshot, repository)
   }
 
   /// Restores a snapshot beside the target; until it is whole, nothing that was received before is touched.
-  func restore(_ snapshot: String, _ repository: ResticRepository) throws {
+  func restore(_ snapshot: String, _ repository: ResticRepository) throws -> PassReport {
     let incoming = "\(target.holder)/incoming"
     try TreeRemoval.remove(incoming)
     try Files.makeFolder(incoming)
@@ -62,6 +60,8 @@ struct ResticDestination {
     try target.adopt(try root(in: incoming))
     try TreeRemoval.remove(incoming)
     try TreeFolder(root: target.holder).flush()
+    let count = try TreeCount(root: target.staged(), cancellation: context.cancellation)
+    return PassReport(bytes: count.bytes, entries: count.entries)
   }
 
   /// The folder that a snapshot is about: its one root.

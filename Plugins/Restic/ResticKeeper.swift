@@ -7,10 +7,19 @@ struct ResticKeeper {
   let config: ResticConfig
   let repository: ResticRepository
 
-  private static let lastPassKey = "last-pass"
+  static let lastPassKey = "last-pass"
+  private static let nameKey = "manifest-name"
 
-  /// The pass whose snapshot stays.
-  func note(lastPass: Int) throws { try context.kv.put(Self.lastPassKey, lastPass) }
+  /// The pass whose snapshot stays, and whose item it is of: items of other manifests in this repository are none of its business.
+  func note(_ pass: Pass) throws {
+    if let name = pass.manifest?.name { try context.kv.put(Self.nameKey, name) }
+    try context.kv.put(Self.lastPassKey, pass.number)
+  }
+
+  private func itemTags() throws -> [String] {
+    let name: String? = try context.kv.get(Self.nameKey)
+    return ["item=\(context.item)"] + (name.map { ["name=\($0)"] } ?? [])
+  }
 
   /// After success. Twice does no harm.
   func tidy() throws {
@@ -21,9 +30,16 @@ struct ResticKeeper {
       try patiently("checked") { try repository.output(["check"] + data) }
     }
     if let keep = config.keep, !keep.options.isEmpty {
-      let tags = ["ferry", "item=\(context.item)"].joined(separator: ",")
+      let tags = try itemTags()
       try patiently("thinned out") {
-        try repository.output(["forget", "--tag", tags, "--group-by", "host,paths", "--prune"] + keep.options)
+        try repository.output(["forget", "--tag", (["ferry"] + tags).joined(separator: ","), "--group-by", "host,paths"] + keep.options)
+        // A deposit goes with its snapshot.
+        let runs = Set(try repository.snapshots(tags: ["ferry"] + tags).compactMap { $0.tag("run") })
+        let orphans = try repository.snapshots(tags: [ResticDeposit.tag] + tags).filter {
+          !runs.contains($0.tag("run") ?? "")
+        }
+        if !orphans.isEmpty { try repository.output(["forget"] + orphans.map(\.id)) }
+        try repository.output(["prune"])
       }
     }
   }
@@ -33,6 +49,8 @@ struct ResticKeeper {
     do {
       guard try context.kv.get(Self.lastPassKey, as: Int.self) != nil else { return }
       try forget { _ in true }
+      let deposits = try repository.snapshots(tags: [ResticDeposit.tag, "run=\(context.run)", "item=\(context.item)"])
+      if !deposits.isEmpty { try repository.output(["forget"] + deposits.map(\.id)) }
       try context.kv.remove(Self.lastPassKey)
     } catch {
       context.log(.warning, "snapshots of run \(context.run) stay in the repository: \(FerryError.wrap(error).message)")

@@ -32,6 +32,9 @@ enum ResticLocation: Sendable, Hashable {
     return scheme[..<at].contains(":")
   }
 
+  /// Whether the source needs the channel for it.
+  var isChannel: Bool { if case .channel = self { true } else { false } }
+
   /// Whether it is a folder of this machine, which needs no cache.
   var isFolder: Bool { if case .url(let text) = self { text.hasPrefix("/") || text.hasPrefix("local:") } else { false } }
 }

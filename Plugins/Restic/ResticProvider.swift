@@ -8,13 +8,13 @@ final class ResticProvider: StateProvider {
   static let summary = "backs a folder up into a restic repository, and restores it from there"
   static let schema = ResticConfig.schema
 
-  private let context: ProviderContext
-  private let config: ResticConfig
-  private let target: StagedFolder
-  private var source: ResticSource { ResticSource(context: context, config: config) }
-  private var destination: ResticDestination { ResticDestination(context: context, config: config, target: target) }
+  let context: ProviderContext
+  let config: ResticConfig
+  let target: StagedFolder
+  var source: ResticSource { ResticSource(context: context, config: config) }
+  var destination: ResticDestination { ResticDestination(context: context, config: config, target: target) }
 
-  private static let formKey = "form"
+  static let formKey = "form"
 
   init(_ context: ProviderContext) throws {
     self.context = context
@@ -88,12 +88,12 @@ final class ResticProvider: StateProvider {
 
   func retire() throws { try source.retire() }
 
-  private func keeper() throws -> ResticKeeper? {
+  func keeper() throws -> ResticKeeper? {
     let repository = try ResticRepository(context, config)
     return repository.isKeeper ? ResticKeeper(context: context, config: config, repository: repository) : nil
   }
 
-  private func note(_ pass: Pass) throws { try keeper()?.note(lastPass: pass.number) }
+  func note(_ pass: Pass) throws { try keeper()?.note(pass) }
 
   /// What of the destination's form this end can read.
   private func form(_ offer: Offer?) throws -> TreeForm {

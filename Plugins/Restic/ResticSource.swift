@@ -20,11 +20,18 @@ struct ResticSource {
   }
 
   func transfer(_ pass: Pass) throws -> PassReport {
+    let isDirect = try ResticLocation(config.repository).isChannel
+    let (report, snapshot) = try store(pass, channel: isDirect ? pass.channel : nil)
+    if !isDirect { try send(ResticWord(snapshot: snapshot), on: pass.channel) }
+    return report
+  }
+
+  /// Writes a pass's snapshot; answers its name as well.
+  func store(_ pass: Pass, channel: Int32?) throws -> (PassReport, snapshot: String) {
     let source = try folder()
-    let isDirect: Bool
-    if case .channel = try ResticLocation(config.repository) { isDirect = true } else { isDirect = false }
-    let repository = try ResticRepository(context, config, channel: isDirect ? pass.channel : nil)
-    let tags = Self.tags(context, pass: pass.number) + (config.tags ?? [])
+    let repository = try ResticRepository(context, config, channel: channel)
+    let manifest = pass.manifest.map { ["name=\($0.name)", "manifest=\($0.digest.prefix(16))"] } ?? []
+    let tags = Self.tags(context, pass: pass.number) + manifest + (config.tags ?? [])
     var command = try repository.command(
       ["backup", "--json", "--tag", tags.joined(separator: ",")] + config.rules + targets(source))
     // Relative to its parent the folder is the snapshot's one root, with its own metadata, wherever it is.
@@ -33,8 +40,7 @@ struct ResticSource {
       try ResticBackup(context: context).run(command, repository, isFinal: pass.isFinal)
     }
     if config.selects { try ResticListing.save(snapshot, repository, root: name(of: source), to: selectionPath) }
-    if !isDirect { try send(ResticWord(snapshot: snapshot), on: pass.channel) }
-    return report
+    return (report, snapshot)
   }
 
   private func name(of folder: String) -> String { String(folder.split(separator: "/").last ?? "") }

@@ -41,6 +41,9 @@ extension Engine {
   /// Reads the destination again, in full, and compares it with a receipt.
   public func verify(_ reference: String) async throws -> Verification {
     let receipt = try receipt(reference)
+    guard receipt.transfer == nil else {
+      throw FerryError(.invalid, "run \(receipt.run) was a transfer: nothing was received yet", hint: "`ferry receive` fetches it")
+    }
     let entry = try find(receipt.run)
     return try await Threads.run {
       try self.look(entry.manifest, run: entry.id) { destination in
@@ -87,7 +90,7 @@ extension Engine {
     try await Threads.run {
       try self.journal.update(entry.id) { $0.epoch += 1 }
       guard let epoch = try self.journal.run(entry.id)?.epoch else { return }
-      for side in Side.allCases {
+      for side in entry.sides {
         let node = try NodeConnection(entry.manifest.node(side), side: side, configuration: self.configuration) { _, _ in }
         defer { node.close() }
         let record = try node.open(entry.manifest.openRequest(run: entry.id, side: side, epoch: epoch))

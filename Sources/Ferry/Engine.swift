@@ -88,7 +88,7 @@ public final class Engine: Sendable {
   public func check(_ manifest: Manifest, options: RunOptions = RunOptions()) async throws -> PreflightReport {
     try await Threads.run {
       try self.look(manifest) {
-        try Preflight(manifest: manifest, options: options, pins: self.configuration.pins()).run(source: $0, destination: $1) {
+        try Preflight(manifest: manifest, options: options, pins: self.configuration.pins()).run([$0, $1]) {
           try Threads.inOrder($0, $1)
         }
       }
@@ -100,7 +100,7 @@ public final class Engine: Sendable {
     let (preflight, channel) = try await Threads.run {
       try self.look(manifest) { source, destination in
         (
-          try Preflight(manifest: manifest, options: options, pins: self.configuration.pins()).run(source: source, destination: destination)
+          try Preflight(manifest: manifest, options: options, pins: self.configuration.pins()).run([source, destination])
           { try Threads.inOrder($0, $1) },
           try ChannelMaker(manifest, source: source, destination: destination).describe()
         )

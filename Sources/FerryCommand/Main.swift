@@ -25,6 +25,8 @@ struct FerryTool: ParsableCommand {
     groupedSubcommands: [
       CommandGroup(name: "Moving", subcommands: [CheckCommand.self, PlanCommand.self, RunCommand.self, InstallCommand.self]),
       CommandGroup(
+        name: "The two halves apart in time", subcommands: [TransferCommand.self, ReceiveCommand.self, SnapshotsCommand.self]),
+      CommandGroup(
         name: "A run under way",
         subcommands: [
           StatusCommand.self, LogsCommand.self, ProceedCommand.self, CutoverCommand.self, CancelCommand.self, ResumeCommand.self,

@@ -61,13 +61,14 @@ extension StateProvider {
     table.check = { pointer, args in Instance.call(pointer, args) { try JSONValue(encoding: $0.provider.check()) } }
     table.prepare = { pointer, args in
       Instance.call(pointer, args) { call in
+        if call.isDeferred { return try call.prepareDeferred().json }
         if call.context.side == .destination { return try call.provider.prepare().json }
         try call.provider.prepare(for: Offer(json: call.arguments["offer"] ?? .null))
         return [:]
       }
     }
-    table.transfer = { pointer, args in Instance.call(pointer, args) { try JSONValue(encoding: $0.provider.transfer($0.pass())) } }
-    table.receive = { pointer, args in Instance.call(pointer, args) { try JSONValue(encoding: $0.provider.receive($0.pass())) } }
+    table.transfer = { pointer, args in Instance.call(pointer, args) { try JSONValue(encoding: $0.transfer()) } }
+    table.receive = { pointer, args in Instance.call(pointer, args) { try JSONValue(encoding: $0.receive()) } }
     table.freeze = { pointer, args in Instance.perform(pointer, args) { try $0.freeze() } }
     table.thaw = { pointer, args in Instance.perform(pointer, args) { try $0.thaw() } }
     table.digest = { pointer, args in Instance.call(pointer, args) { try JSONValue(encoding: $0.provider.digest($0.digestRequest())) } }
@@ -77,9 +78,33 @@ extension StateProvider {
     table.release = { pointer, args in Instance.perform(pointer, args) { try $0.release() } }
     table.retire = { pointer, args in Instance.perform(pointer, args) { try $0.retire() } }
     table.cancel = { pointer in if let pointer { Unmanaged<Instance>.fromOpaque(pointer).takeUnretainedValue().cancel() } }
+    table.get_extension = { pointer, name in
+      guard let pointer, let name, String(cString: name) == "ferry.deferred/1",
+        Unmanaged<Instance>.fromOpaque(pointer).takeUnretainedValue().provider is any DeferringProvider
+      else { return nil }
+      return UnsafeRawPointer(deferral.pointer)
+    }
     return table
   }
 }
+
+private struct Deferral: @unchecked Sendable { let pointer: UnsafePointer<ferry_deferred> }
+
+/// The same for every provider: whose call it is, is told by the instance.
+private let deferral: Deferral = {
+  var table = ferry_deferred()
+  table.struct_size = UInt32(MemoryLayout<ferry_deferred>.size)
+  table.deposit = { pointer, args in
+    Instance.call(pointer, args) { ["snapshot": .string(try $0.deferring.deposit($0.arguments["deposit"] ?? [:]))] }
+  }
+  table.snapshots = { pointer, args in
+    Instance.call(pointer, args) { ["snapshots": try JSONValue(encoding: $0.deferring.snapshots($0.manifest()))] }
+  }
+  table.recall = { pointer, args in
+    Instance.call(pointer, args) { try JSONValue(encoding: $0.deferring.recall($0.snapshot(), $0.manifest())) }
+  }
+  return Deferral(pointer: UnsafePointer(forever(table)))
+}()
 
 /// What `self` points at on the other side of the line.
 private final class Instance: @unchecked Sendable {
@@ -111,11 +136,36 @@ private final class Instance: @unchecked Sendable {
       return try Offer(json: offer)
     }
 
+    var isDeferred: Bool { arguments["deferred"]?.bool == true }
+    var deferring: any DeferringProvider {
+      get throws {
+        guard let deferring = provider as? any DeferringProvider else {
+          throw FerryError(.unsupported, "provider '\(type(of: provider).id)' cannot be deferred")
+        }
+        return deferring
+      }
+    }
+
+    func prepareDeferred() throws -> Offer {
+      guard context.side == .destination else { return try deferring.prepareDeferred() }
+      guard let offer = try offer() else { throw FerryError(.internal, "a deferred 'prepare' came without an offer") }
+      return try deferring.prepareDeferred(with: offer)
+    }
+    func transfer() throws -> PassReport { isDeferred ? try deferring.store(pass()) : try provider.transfer(pass()) }
+    func receive() throws -> PassReport { isDeferred ? try deferring.fetch(snapshot()) : try provider.receive(pass()) }
+
+    func snapshot() throws -> String {
+      guard let snapshot = arguments["snapshot"]?.string else { throw FerryError(.internal, "the call names no snapshot") }
+      return snapshot
+    }
+
+    func manifest() throws -> ManifestIdentity? { try arguments["manifest"]?.decode() }
+
     func pass() throws -> Pass {
       Pass(
         number: Int(args.pass), isFirst: has(FERRY_FIRST_PASS), isFinal: has(FERRY_FINAL_PASS),
         channels: Array(UnsafeBufferPointer(start: args.channels, count: Int(args.channel_count))), offer: try offer(),
-        stay: arguments["stay"]?.int.map { .seconds($0) })
+        stay: arguments["stay"]?.int.map { .seconds($0) }, manifest: try manifest())
     }
 
     func digestRequest() throws -> DigestRequest {

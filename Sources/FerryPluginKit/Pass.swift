@@ -13,9 +13,15 @@ public struct Pass: Sendable {
   public var offer: Offer?
   /// The state is followed for ever: stay for so long, and move what changes as it changes. The source's end decides when it is over.
   public var stay: Duration?
+  /// Which manifest the run is of.
+  public var manifest: ManifestIdentity?
 
   /// A pass.
-  public init(number: Int, isFirst: Bool, isFinal: Bool, channels: [Int32], offer: Offer? = nil, stay: Duration? = nil) {
+  public init(
+    number: Int, isFirst: Bool, isFinal: Bool, channels: [Int32], offer: Offer? = nil, stay: Duration? = nil,
+    manifest: ManifestIdentity? = nil
+  ) {
+    self.manifest = manifest
     self.number = number
     self.isFirst = isFirst
     self.isFinal = isFinal

@@ -204,10 +204,10 @@ typedef struct ferry_provider {
   /* Destination: create what receives, idempotently, and reply with the offer: "target" "private"|"in-place" (required), and any
    * keys of the provider's own. Source: args.json has the "offer"; start trackers and holds. Undone by discard. [main] */
   ferry_call prepare;
-  /* transfer-state, source: one pass into the channels. Result: "bytes" of content sent, "entries" looked at, "changed" entries sent,
+  /* transfer-state, source: one pass into the channels. args.json: "manifest" {"name", "digest"}. Result: "bytes" of content sent, "entries" looked at, "changed" entries sent,
    * "vanished" (hot passes only), "unread" [path] (hot passes only; in the final pass it is an error). [main] */
   ferry_call transfer;
-  /* receive-state, destination: the other half of the same pass. Result: "bytes", "entries". What was received is safe on disk
+  /* receive-state, destination: the other half of the same pass. args.json as there. Result: "bytes", "entries". What was received is safe on disk
    * when the FERRY_FINAL_PASS returns. [main] */
   ferry_call receive;
   /* Source: from now until thaw the state does not change by the provider's own doing. NULL: nothing to do. [main] */
@@ -237,6 +237,25 @@ typedef struct ferry_provider {
   /* A later ability by name, or NULL. May itself be NULL. [any] */
   const void *(*get_extension)(void *self, const char *name);
 } ferry_provider;
+
+/* "ferry.deferred/1", by get_extension: a provider that can keep the state in a store of its own, where it waits for a destination that is not
+ * there yet. In a deferred run args.json has "deferred": true in check, prepare, transfer and receive, and passes come without channels. Then
+ *  - the source's prepare gets no offer and replies with what the destination would have offered;
+ *  - the destination's prepare gets that as "offer", and replies with its own;
+ *  - receive is called once, with args.json "snapshot", as the first and the final pass. */
+typedef struct ferry_deferred {
+  uint32_t struct_size;
+  uint32_t reserved;
+  /* Source, after the final pass and its digest: keep args.json "deposit", an object of the host's, beside what that pass has stored.
+   * Result: "snapshot", the name by which both are found. [main] */
+  ferry_call deposit;
+  /* Either side: what is stored of the item of args.json "manifest" {"name", "digest"}. Result: "snapshots" [{"snapshot", "run", "time"
+   * (ISO 8601), "complete": whether it has a deposit}], the newest first. [main] */
+  ferry_call snapshots;
+  /* Destination: finds args.json "snapshot": a name, a unique beginning of one, a run's id, or "latest". Result: "snapshot", the whole
+   * name, and "deposit" as it was kept. FERRY_NOT_FOUND if there is none. [main] */
+  ferry_call recall;
+} ferry_deferred;
 
 typedef struct ferry_module {
   uint32_t struct_size;

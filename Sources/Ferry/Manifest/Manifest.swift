@@ -77,6 +77,14 @@ public struct NodeSpec: Sendable, Codable, Hashable {
     self.become = become
     self.deploy = deploy
   }
+
+  /// Another node in an end's place, such as a person names on the command line: `local` or `ssh://user@host:port`.
+  public init(at address: String, instead other: NodeSpec) throws {
+    guard try Pattern(NodeAddress.pattern).matches(address), !NodeAddress.holdsPassword(address) else {
+      throw FerryError(.invalid, "'\(address)' is no node", hint: "write 'local' or 'ssh://user@host:port'")
+    }
+    self.init(node: address, name: address, become: other.become, deploy: other.deploy)
+  }
 }
 
 /// A service that uses the state. Ordered: stopped from the first to the last, started in reverse.

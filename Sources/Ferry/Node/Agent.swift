@@ -169,8 +169,8 @@ extension Agent {
     let node = open.node
     let item = try node.item(request.item)
     switch request.call {
-    case .check, .digest: break
-    case .prepare, .transfer, .receive:
+    case .check, .digest, .snapshots, .recall: break
+    case .prepare, .transfer, .receive, .deposit:
       guard !open.request.visitor else { throw FerryError(.invalid, "'\(request.call.rawValue)' came from a controller that only looks") }
       // A destination that has renounced an earlier attempt is asked again: the source serves, so it may receive anew.
       try node.exclusively { held in
@@ -210,7 +210,8 @@ extension Agent {
   }
 
   private func noteOffer(_ result: JSONValue, _ request: CallRequest, _ node: NodeSession) throws {
-    let offer = node.record.side == .destination ? result : request.arguments["offer"] ?? [:]
+    let isMaker = node.record.side == .destination || request.arguments["deferred"] == .bool(true)
+    let offer = isMaker ? result : request.arguments["offer"] ?? [:]
     try node.exclusively { held in try held.update { $0.offers[request.item] = offer } }
   }
 

@@ -43,17 +43,20 @@ struct Preflight {
   let pins: PluginLock?
 
   func run(
-    source: NodeConnection, destination: NodeConnection,
+    _ nodes: [NodeConnection],
     column: ([Step], @escaping @Sendable (Step) throws -> JSONValue) throws -> [JSONValue]
   ) throws -> PreflightReport {
     var report = PreflightReport()
     report.notices += Set(manifest.state.map(\.provider)).sorted().flatMap { plugins($0, source, destination) }
     var found: [Side: [JSONValue]] = [:]
-    for node in [source, destination] {
+    let arguments: JSONValue = options.half == nil ? [:] : ["deferred": true]
+    for node in nodes {
       let steps = manifest.state.map { Step(.check, side: node.side, item: $0.name) }
       // One item that cannot be checked hides no other: all errors at once.
       found[node.side] = try column(steps) { step in
-        do { return try node.call(CallRequest(item: step.item ?? "", call: .check)).result } catch let error as FerryError {
+        do { return try node.call(CallRequest(item: step.item ?? "", call: .check, arguments: arguments)).result } catch let error
+          as FerryError
+        {
           if error.class == .cancelled { throw error }
           return ["notices": [["severity": "error", "text": .string(error.message), "hint": .string(error.hint)]]]
         }
@@ -67,10 +70,10 @@ struct Preflight {
         name: spec.name, provider: spec.provider, bytes: left["bytes"]?.int, entries: left["entries"]?.int, room: right["room"]?.int,
         sourceVersions: versions(left), destinationVersions: versions(right))
       report.items.append(item)
-      for (node, result) in [(source, left), (destination, right)] {
+      for (node, result) in nodes.map({ ($0, $0.side == .source ? left : right) }) {
         report.notices += (result["notices"]?.array ?? []).map { place(notice($0), "'\(spec.name)'", node) }
       }
-      if let bytes = item.bytes, let room = item.room, bytes > room {
+      if let destination = nodes.last, let bytes = item.bytes, let room = item.room, bytes > room {
         report.notices.append(
           Notice(
             options.ignoreSpace ? .warning : .error,

@@ -97,7 +97,7 @@ struct LoadedPlugin {
   }
 
   /// The ABI's rule for growth: the smaller of both sizes, over zeros.
-  private static func copy<Struct: BitwiseCopyable>(_ pointer: UnsafePointer<Struct>, _ what: String) throws -> Struct {
+  static func copy<Struct: BitwiseCopyable>(_ pointer: UnsafePointer<Struct>, _ what: String) throws -> Struct {
     let raw = UnsafeRawPointer(pointer)
     let size = Int(raw.load(as: UInt32.self))
     guard (8...65536).contains(size) else { throw FerryError(.internal, "has a \(what) of struct_size \(size)") }

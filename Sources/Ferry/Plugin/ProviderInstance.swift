@@ -26,7 +26,8 @@ final class ProviderInstance: @unchecked Sendable {
   func perform(_ call: HostCall, _ channels: [Descriptor]) throws -> JSONValue {
     defer { channels.forEach { $0.close() } }
     services.startCall()
-    guard let function = function(call.call) else { return [:] }
+    if call.arguments["deferred"] == .bool(true) { _ = try deferral() }
+    guard let function = try function(call.call) else { return [:] }
     let numbers = channels.map(\.number)
     let status = call.arguments.text.withCString { json in
       numbers.withUnsafeBufferPointer { buffer in
@@ -61,8 +62,8 @@ final class ProviderInstance: @unchecked Sendable {
 
   func destroy() { table.destroy?(pointer) }
 
-  private func function(_ call: ProviderCall) -> ferry_call? {
-    switch call {
+  private func function(_ call: ProviderCall) throws -> ferry_call? {
+    return switch call {
     case .check: table.check
     case .prepare: table.prepare
     case .transfer: table.transfer
@@ -75,7 +76,24 @@ final class ProviderInstance: @unchecked Sendable {
     case .discard: table.discard
     case .release: table.release
     case .retire: table.retire
+    case .deposit: try deferral().deposit
+    case .snapshots: try deferral().snapshots
+    case .recall: try deferral().recall
     }
+  }
+
+  /// What makes a provider able to let its halves run apart in time.
+  private func deferral() throws -> ferry_deferred {
+    guard let found = table.get_extension?(pointer, "ferry.deferred/1") else {
+      throw FerryError(
+        .unsupported, "provider '\(id)' cannot be deferred: it keeps nothing between the two halves of a run",
+        hint: "`ferry run` moves the state at once")
+    }
+    let own: ferry_deferred = try LoadedPlugin.copy(found.assumingMemoryBound(to: ferry_deferred.self), "ferry_deferred")
+    guard own.deposit != nil, own.snapshots != nil, own.recall != nil else {
+      throw FerryError(.internal, "provider '\(id)' has a ferry_deferred with a member that is NULL")
+    }
+    return own
   }
 
   private static func withItem<Result>(_ instructions: HostInstructions, _ body: (UnsafePointer<ferry_item>) -> Result) -> Result {

@@ -31,6 +31,16 @@ public struct Receipt: Sendable, Codable, Hashable {
   /// What the roots are made with.
   public var algorithm: Manifest.DigestAlgorithm
 
+  /// Of a transfer alone: what waits to be received.
+  public var transfer: Transfer?
+
+  /// What a transfer has stored, and all that receiving it takes.
+  public struct Transfer: Sendable, Codable, Hashable {
+    /// The manifest, with its parameters filled in. Secrets are references.
+    public var manifest: Manifest
+    /// The snapshots' names in their stores, by item.
+    public var snapshots: [String: String]
+  }
   /// One end.
   public struct Node: Sendable, Codable, Hashable {
     /// `local`, or the node's address.

@@ -28,8 +28,9 @@ extension RunDriver {
       return false
     }
 
-    let destinationState = try destination.record().state
-    let sourceState = try source.record().state
+    let sides = entry.sides
+    let destinationState = sides.contains(.destination) ? try destination.record().state : .inactive
+    let sourceState = sides.contains(.source) ? try source.record().state : .serving
     var inactive = true
     if ![.inactive, .renounced].contains(destinationState) {
       inactive = attempt("take the destination out of service", Step(.activate, act: "deactivate", side: .destination)) {
@@ -45,12 +46,12 @@ extension RunDriver {
       _ = attempt("unseal the source and start its services", Step(.seal, act: "unseal", side: .source)) {
         try source.send(.unseal, UnsealRequest(confirmed: true))
       }
-    } else {
+    } else if sides.contains(.source) {
       _ = attempt("start the source's services", Step(.quiesce, act: "thaw", side: .source)) { try source.send(.thaw) }
     }
-    guard try source.record().state == .serving else { return remaining }
+    guard try !sides.contains(.source) || source.record().state == .serving else { return remaining }
     if !permission.keep {
-      for side in [Side.destination, .source] where try !node(side).record().finished {
+      for side in sides.reversed() where try !node(side).record().finished {
         _ = attempt("clean up the \(side.rawValue)", Step(.prepare, act: "discard", side: side)) { try node(side).send(.discard) }
       }
     }

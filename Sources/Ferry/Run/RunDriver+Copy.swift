@@ -87,6 +87,7 @@ extension RunDriver {
   }
 
   private func transfer(_ item: String, pass: Int, final: Bool) throws -> Moved {
+    if entry.options.half != nil { return try store(item, pass: pass, final: final) }
     do { return try move(item, pass: pass, final: final) } catch let error as FerryError {
       // What somebody on the way has broken goes another way, once.
       guard error.code == ChannelFailure.code, try channels.fallBack(because: error.message) else { throw error }
@@ -105,7 +106,7 @@ extension RunDriver {
         try node(side).call(
           CallRequest(
             item: item, call: side == .source ? .transfer : .receive, pass: pass, first: pass == 0, final: final,
-            arguments: stays ? ["stay": .int(Self.stay)] : [:], channel: channel))
+            arguments: passArguments(stays: stays), channel: channel))
       }
     }
     let (sent, received) = try bothOrTheCause(replies[0], replies[1])
@@ -118,6 +119,12 @@ extension RunDriver {
     return Moved(
       bytes: sent.result["bytes"]?.int ?? 0, entries: sent.result["entries"]?.int ?? 0, changed: sent.result["changed"]?.int ?? 0,
       sent: out.sent + into.sent, seconds: began.duration(to: .now).inSeconds)
+  }
+
+  private func passArguments(stays: Bool) -> JSONValue {
+    var arguments: JSONValue = ["manifest": manifest.identity]
+    if stays { arguments["stay"] = .int(Self.stay) }
+    return arguments
   }
 
   /// When one end fails the other fails for want of it: the error to show is that of the one that failed by itself.
@@ -140,15 +147,16 @@ extension RunDriver {
   /// again. And they tell how long that takes.
   private func warmDigests(_ pass: Int) throws -> [Double] {
     guard manifest.verify != .full else { return manifest.state.map { _ in 0 } }
-    let offers = try destination.record().offers
-    let work = manifest.state.flatMap { item in Side.allCases.map { (item.name, $0) } }
+    let sides = entry.sides
+    let offers = try node(sides.last ?? .source).record().offers
+    let work = manifest.state.flatMap { item in sides.map { (item.name, $0) } }
     let seconds = try Threads.map(work, limit: manifest.limits.parallel * 2) { [self] item, side in
       let arguments = digestArguments(offer: offers[item] ?? [:], target: side == .destination ? "staged" : nil)
       // In a hot pass a file may vanish under the digest: the next pass is a better judge.
       return (try? node(side).call(CallRequest(item: item, call: .digest, pass: pass, arguments: arguments)))?.seconds ?? 0
     }
     try throwIfCancelled()
-    return stride(from: 0, to: seconds.count, by: 2).map { max(seconds[$0], seconds[$0 + 1]) }
+    return stride(from: 0, to: seconds.count, by: sides.count).map { seconds[$0..<$0 + sides.count].max() ?? 0 }
   }
 
   private func waitForIncrement() {

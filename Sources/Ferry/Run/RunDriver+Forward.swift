@@ -5,6 +5,11 @@ import Glibc
 extension RunDriver {
   /// Takes the run to its end and answers its receipt.
   func forward() throws -> Receipt {
+    switch entry.options.half {
+    case .transfer: return try transferHalf()
+    case .receive: return try receiveHalf()
+    case nil: break
+    }
     let source = try source.record()
     let destination = try destination.record()
     let decided = [.sealed, .retired].contains(source.state) || [.activating, .starting, .active].contains(destination.state)
@@ -34,7 +39,7 @@ extension RunDriver {
   }
 
   /// The destination takes over: real names, services, the switch, and the source's copy goes.
-  private func takeOver() throws {
+  func takeOver() throws {
     let roots = try destination.record().verified
     if try destination.record().state != .active {
       try phase(.activate) {
@@ -77,11 +82,11 @@ extension RunDriver {
     }
   }
 
-  private func conclude() throws -> Receipt {
+  func conclude() throws -> Receipt {
     try step(Step(manifest.mode == .move ? .retire : .activate, act: "release")) {
       // What was replaced is the way back, and the lock on the target keeps others from it.
       if manifest.rollbackFor == nil { try destination.send(.release) }
-      try source.send(.release)
+      if entry.sides.contains(.source) { try source.send(.release) }
       return [:]
     }
     return try makeReceipt()
@@ -126,9 +131,9 @@ extension RunDriver {
     requests.clear(.proceed)
   }
 
-  private func check() throws {
+  func check() throws {
     let report = try Preflight(manifest: manifest, options: entry.options, pins: configuration.pins()).run(
-      source: source, destination: destination
+      entry.sides.map { try node($0) }
     ) {
       [self] cells, act in
       try column(cells, act)

@@ -8,7 +8,7 @@ extension RunDriver {
   func runHooks(_ point: Hook.Point, _ moment: Hook.Moment) throws {
     for seat in Hook.Seat.allCases {
       let due = hooks.at(point, seat, moment)
-      guard !due.isEmpty else { continue }
+      guard !due.isEmpty, isHere(seat) else { continue }
       let step = Step(
         Phase(rawValue: point.rawValue) ?? .activate, act: "\(point.rawValue)-hooks-\(moment.rawValue)", side: Side(rawValue: seat.rawValue)
       )
@@ -21,9 +21,25 @@ extension RunDriver {
   func runFailedHooks(_ point: Hook.Point, _ failure: FerryError) {
     for seat in Hook.Seat.allCases {
       let due = hooks.at(point, seat, .failed)
-      guard !due.isEmpty else { continue }
+      guard !due.isEmpty, isHere(seat) else { continue }
       do { _ = try run(due, seat, point, failure: failure) } catch {
         events.emit(.notice) { $0.text = FerryError.wrap(error).description }
+      }
+    }
+  }
+
+  /// A half of a deferred run has one node.
+  private func isHere(_ seat: Hook.Seat) -> Bool { Side(rawValue: seat.rawValue).map { entry.sides.contains($0) } ?? true }
+
+  /// Whatever became of the run: what its hooks have laid out is cleared up. That one of them fails changes nothing any more.
+  func runEndedHooks(_ result: RunResult) {
+    for seat in Hook.Seat.allCases {
+      for moment in [Hook.Moment.before, .after] {
+        let due = hooks.at(.ended, seat, moment)
+        guard !due.isEmpty, isHere(seat) else { continue }
+        do { _ = try run(due, seat, .ended, failure: result.error) } catch {
+          events.emit(.notice) { $0.text = FerryError.wrap(error).description }
+        }
       }
     }
   }

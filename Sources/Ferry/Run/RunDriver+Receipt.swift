@@ -4,7 +4,7 @@ import FerrySystem
 extension RunDriver {
   func makeReceipt() throws -> Receipt {
     let steps = try journal.steps(id).filter(\.succeeded)
-    let offers = try destination.record().offers
+    let offers = try node(entry.sides.last ?? .source).record().offers
     let catalog = try configuration.catalog()
     let providers = Set(manifest.state.map(\.provider)).sorted()
     let plugins = catalog.plugins()
@@ -12,31 +12,35 @@ extension RunDriver {
     return Receipt(
       run: id, name: manifest.name, mode: manifest.mode, began: entry.created, ended: ended,
       rollbackUntil: manifest.rollbackFor.map { ended + $0.inSeconds }, ferry: ferryVersion, manifest: manifest.digest,
-      source: try describe(source), destination: try describe(destination),
+      source: describe(.source), destination: describe(.destination),
       plugins: try providers.map { provider in
         let version = plugins.first { $0.module?.providers.contains { $0.id == provider } ?? false }?.module?.version
         return Receipt.Plugin(provider: provider, version: version ?? "", sha256: try catalog.provider(provider).sha256)
       },
       items: try manifest.state.map { try item($0, steps, offer: offers[$0.name] ?? [:]) },
-      outage: outage(steps), verify: manifest.verify, algorithm: manifest.digestAlgorithm)
+      outage: outage(steps), verify: manifest.verify, algorithm: manifest.digestAlgorithm,
+      transfer: entry.options.half == .transfer ? Receipt.Transfer(manifest: manifest, snapshots: try deposits()) : nil)
   }
 
-  private func describe(_ node: NodeConnection) throws -> Receipt.Node {
-    let spec = manifest.node(node.side)
-    return Receipt.Node(node: spec.node, name: spec.name, host: node.hello.host, home: node.hello.home)
+  /// An end that this half does not have is only what the manifest says of it.
+  private func describe(_ side: Side) -> Receipt.Node {
+    let spec = manifest.node(side)
+    let hello = try? node(side).hello
+    return Receipt.Node(node: spec.node, name: spec.name, host: hello?.host ?? "", home: hello?.home ?? "")
   }
 
   private func item(_ item: ItemSpec, _ steps: [StepEntry], offer: JSONValue) throws -> Receipt.Item {
     let moved = try steps.filter { $0.step.item == item.name && $0.step.pass != nil }.map { try $0.result.decode(Moved.self) }
     func digest(_ side: Side) -> JSONValue {
-      steps.last { $0.step.phase == .verify && $0.step.item == item.name && $0.step.side == side }?.result ?? [:]
+      steps.last { $0.step.phase == .verify && $0.step.act == "verify" && $0.step.item == item.name && $0.step.side == side }?.result ?? [:]
     }
     var evidence: [String: JSONValue] = [:]
     for side in Side.allCases { evidence[side.rawValue] = digest(side)["evidence"] }
+    let last = entry.sides.last ?? .destination
     return Receipt.Item(
-      name: item.name, provider: item.provider, entries: digest(.destination)["entries"]?.int ?? 0,
-      bytes: digest(.destination)["bytes"]?.int ?? 0,
-      passes: moved.count, sent: moved.reduce(0) { $0 + $1.sent }, sourceRoot: digest(.source)["root"]?.string ?? "",
+      name: item.name, provider: item.provider, entries: digest(last)["entries"]?.int ?? 0, bytes: digest(last)["bytes"]?.int ?? 0,
+      passes: moved.count, sent: moved.reduce(0) { $0 + $1.sent },
+      sourceRoot: digest(.source)["root"]?.string ?? storedRoot(item.name) ?? "",
       destinationRoot: digest(.destination)["root"]?.string ?? "", offer: offer, evidence: evidence.isEmpty ? nil : evidence)
   }
 

@@ -64,7 +64,7 @@ final class RunDriver: Sendable {
     guard let epoch = try journal.run(id)?.epoch else { throw FerryError(.notFound, "there is no run \(id)") }
     let secrets = try SecretResolver.controllerSecrets(of: manifest.state)
     // Kept one by one: if only one of them can be had, `close` ends it.
-    _ = try Threads.map(Side.allCases) { [self] side in
+    _ = try Threads.map(entry.sides) { [self] side in
       let node: NodeConnection
       do { node = try NodeConnection(manifest.node(side), side: side, configuration: configuration, report: relay(side)) } catch {
         throw epoch > 1 ? FerryError.wrap(error).midway : error
@@ -75,10 +75,12 @@ final class RunDriver: Sendable {
       }
       nodes.withLock { $0[side] = node }
     }
-    let made = try ChannelMaker(
-      manifest, source: source, destination: destination, newKey: configuration.newKey,
-      notice: { [events] text in events.emit(.notice) { $0.text = text } })
-    maker.withLock { $0 = made }
+    if entry.options.half == nil {
+      let made = try ChannelMaker(
+        manifest, source: source, destination: destination, newKey: configuration.newKey,
+        notice: { [events] text in events.emit(.notice) { $0.text = text } })
+      maker.withLock { $0 = made }
+    }
     if opening.withLock({ $0 == nil }) { opening.withLock { $0 = faults() } }
   }
 
@@ -92,7 +94,7 @@ final class RunDriver: Sendable {
   }
 
   /// Whether a node, or the line to it, is gone.
-  var hasLostNode: Bool { nodes.withLock { nodes in nodes.count < Side.allCases.count || nodes.values.contains { $0.isLost } } }
+  var hasLostNode: Bool { nodes.withLock { nodes in nodes.count < entry.sides.count || nodes.values.contains { $0.isLost } } }
 
   /// Ends the running calls of both ends.
   func interrupt() { for node in nodes.withLock({ Array($0.values) }) { _ = try? node.send(.cancel) } }

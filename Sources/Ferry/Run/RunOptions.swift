@@ -6,6 +6,12 @@ public struct RunOptions: Sendable, Codable, Hashable {
   public var holdBefore: [Phase] = []
   /// Go on although the destination looks too small.
   public var ignoreSpace = false
+  /// Which half of a deferred run it is; nil: both at once.
+  public var half: Half?
+  /// What a receiving half fetches: a snapshot, a run, or `latest`.
+  public var snapshot: String?
+  /// The same by item, from a transfer's receipt; it goes first.
+  public var snapshots: [String: String]?
 
   /// Nothing beside the manifest.
   public init() {}

@@ -48,6 +48,7 @@ struct RunSession: Sendable {
     case .forward: result = try goForward(driver)
     case .back(let permission): result = try goBack(driver, permission, because: nil)
     }
+    if result.status != .running { driver.runEndedHooks(result) }
     driver.close()
     // A rollback that was refused has changed nothing.
     let status = entry.status == .done && result.status == .running ? .done : result.status
@@ -128,11 +129,11 @@ struct RunSession: Sendable {
     let phase = driver.current.withLock { $0 }
     do {
       try driver.open()
-      if failure != nil, try driver.destination.record().state == .active { return resumable(driver, failure) }
-      if try driver.source.record().state == .retired { return resumable(driver, failure ?? Self.tooLate(driver.id)) }
+      if failure != nil, try driver.serves { return resumable(driver, failure) }
+      if try driver.isRetired { return resumable(driver, failure ?? Self.tooLate(driver.id)) }
       remaining = try driver.back(permission)
       // What a destination that was being started may have accepted is kept: the way out is forward, or a person's word.
-      if try [.starting, .active].contains(driver.destination.record().state) {
+      if try driver.mayHaveAccepted {
         return resumable(driver, failure ?? Self.tooLate(driver.id), remaining)
       }
     } catch {

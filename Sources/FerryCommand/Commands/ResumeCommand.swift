@@ -10,7 +10,7 @@ struct ResumeCommand: ParsableCommand {
   func run() throws {
     let engine = try engine.engine()
     let entry = try engine.find(reference.run)
-    try Outcome.follow(phases: entry.manifest.mode.phases, budget: entry.budget, run: entry.id, json: output.json) { show in
+    try Outcome.follow(phases: entry.phases, budget: entry.budget, run: entry.id, json: output.json) { show in
       try await engine.resume(entry.id, onEvent: show)
     }
   }

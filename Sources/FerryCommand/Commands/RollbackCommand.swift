@@ -12,7 +12,7 @@ struct RollbackCommand: ParsableCommand {
   func run() throws {
     let (engine, discard) = (try engine.engine(), discardDestinationWrites)
     let entry = try engine.find(reference.run)
-    try Outcome.follow(phases: entry.manifest.mode.phases, budget: entry.budget, run: entry.id, json: output.json) { show in
+    try Outcome.follow(phases: entry.phases, budget: entry.budget, run: entry.id, json: output.json) { show in
       try await engine.rollback(entry.id, discardDestinationWrites: discard, onEvent: show)
     }
   }

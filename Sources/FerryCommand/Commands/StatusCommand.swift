@@ -17,7 +17,7 @@ struct StatusCommand: ParsableCommand {
     let engine = try engine.engine()
     guard let reference else { return try list(engine) }
     let entry = try engine.find(reference)
-    if follow { try EventTail(engine: engine, run: entry.id).show(phases: entry.manifest.mode.phases, json: output.json) }
+    if follow { try EventTail(engine: engine, run: entry.id).show(phases: entry.phases, json: output.json) }
     let now = try engine.find(entry.id)
     var start = 0
     let last = try engine.events(now.id, from: &start).last
@@ -43,7 +43,7 @@ struct StatusCommand: ParsableCommand {
   }
 
   private func text(_ entry: RunEntry, steps: [StepEntry], waiting: Event?) -> String {
-    let phases = entry.manifest.mode.phases
+    let phases = entry.phases
     var lines = [
       "run \(entry.id): \(entry.manifest.mode.rawValue) \(entry.manifest.name) from \(entry.manifest.source.name) to \(entry.manifest.destination.name)"
     ]

@@ -5,7 +5,15 @@ struct Summary {
   let receipt: Receipt
   let budget: Double?
 
-  var text: String { [headline, proof, pointer].joined(separator: "\n") }
+  var text: String { receipt.transfer.map { stored($0) } ?? [headline, proof, pointer].joined(separator: "\n") }
+
+  /// Of a transfer: what waits, and how it is fetched.
+  private func stored(_ transfer: Receipt.Transfer) -> String {
+    let items = receipt.items.map { item in
+      "stored \(item.name) as \(transfer.snapshots[item.name]?.prefix(8) ?? "?"): \(Words.entries(item.entries)), \(Text.bytes(item.bytes))"
+    }
+    return (items + ["receipt  run \(receipt.run) · ferry receive \(receipt.run) · ferry receipt \(receipt.run)"]).joined(separator: "\n")
+  }
 
   private var headline: String {
     let verb =

@@ -1,0 +1,58 @@
+import FerryPluginKit
+import FerryTree
+import Glibc
+
+/// The halves apart in time: the repository is what both reach.
+extension ResticProvider: DeferringProvider {
+  func prepareDeferred() throws -> Offer {
+    let repository = try reachable()
+    try repository.open()
+    // In place of the destination's abilities, which nobody knows yet: what this end can read and restic can carry.
+    let form = TreeForm(attributes: geteuid() == 0 ? .all : .user, sockets: false, sharedSpecials: false)
+    try context.kv.put(Self.formKey, form)
+    let offer = ResticOffer(form: form, version: try ResticTool(context).version)
+    return Offer(.private, try JSONValue(encoding: offer).object ?? [:])
+  }
+
+  func store(_ pass: Pass) throws -> PassReport {
+    try note(pass)
+    if !pass.isFinal { try TreeFolder(root: source.folder()).flush() }
+    return try source.store(pass, channel: nil).0
+  }
+
+  func deposit(_ deposit: JSONValue) throws -> String { try ResticDeposit(context: context, repository: reachable()).put(deposit) }
+
+  func snapshots(_ manifest: ManifestIdentity?) throws -> [StoredSnapshot] {
+    try ResticDeposit(context: context, repository: reachable()).all(manifest)
+  }
+
+  func recall(_ snapshot: String, _ manifest: ManifestIdentity?) throws -> Recalled {
+    try ResticDeposit(context: context, repository: reachable()).find(snapshot, manifest)
+  }
+
+  func prepareDeferred(with offer: Offer) throws -> Offer {
+    let stored = try offer.decode(ResticOffer.self)
+    try target.prepare()
+    let able = try ResticDestination.form(in: target.holder)
+    guard stored.form.common(with: able) == stored.form else {
+      let lost = able.losses.joined(separator: ", ")
+      throw FerryError(
+        .precondition, "\(lost) of what is stored cannot be kept beside \(target.path)",
+        hint: geteuid() == 0 ? "choose a place on another file system" : "receive it as root")
+    }
+    return offer
+  }
+
+  func fetch(_ snapshot: String) throws -> PassReport { try destination.restore(snapshot, reachable()) }
+
+  /// A repository behind the channel is reached by its own node alone.
+  private func reachable() throws -> ResticRepository {
+    let repository = try ResticRepository(context, config)
+    guard repository.isReachable else {
+      throw FerryError(
+        .unsupported, "a transfer cannot reach '\(config.repository)': there is no channel without a destination",
+        hint: "give the repository as sftp:, rest:, s3: or a folder; or move the state at once with `ferry run`")
+    }
+    return repository
+  }
+}
