@@ -23,6 +23,8 @@ let plugins = [
   plugin("record-clone", folder: "RecordClone", dependencies: ["FerryPluginKit", "FerryRecords", "Haystack", "FerrySystem"]),
   plugin("tree", folder: "Tree", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
   plugin("rsync", folder: "Rsync", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem", "CLinux"]),
+  plugin("env-file", folder: "EnvFile", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
+  plugin("systemd-units", folder: "SystemdUnits", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
   plugin("restic", folder: "Restic", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
   plugin("tidb-br", folder: "TidbBr", dependencies: ["FerryPluginKit", "FerrySystem", "CMariaDB", "CCurl", "CXXHash", "CCrypto"]),
 ]
@@ -47,6 +49,9 @@ let suites = [
   tests("ConformanceTests", ["Ferry", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"]),
   tests("EngineTests", ["FerryEngine", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("HaystackTests", ["Haystack", "FerrySystem", "TestSupport"], exclude: ["rusty.py"]),
+  tests(
+    "ModuleTests",
+    ["EnvFilePlugin", "SystemdUnitsPlugin", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("ResticTests", ["ResticPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
   tests("TidbTests", ["TidbBrPlugin", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("RecordCloneTests", ["RecordClonePlugin", "Ferry", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"]),

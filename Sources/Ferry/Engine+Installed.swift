@@ -15,7 +15,7 @@ extension Engine {
   }
 
   /// Whether a run can be installed here: systemd runs the machine, or (`user`) this user's services.
-  public func canInstall(user: Bool) -> Bool { RunUnit.isManaged(user: user) }
+  public func canInstall(user: Bool) -> Bool { UnitManager(user: user).answers }
 
   /// The unit that `install` would write; `RUN` stands for the run's id.
   public func unit(_ manifest: Manifest, user: Bool) -> String {

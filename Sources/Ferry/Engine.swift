@@ -100,8 +100,9 @@ public final class Engine: Sendable {
     let (preflight, channel) = try await Threads.run {
       try self.look(manifest) { source, destination in
         (
-          try Preflight(manifest: manifest, options: options, pins: self.configuration.pins()).run([source, destination])
-          { try Threads.inOrder($0, $1) },
+          try Preflight(manifest: manifest, options: options, pins: self.configuration.pins()).run([source, destination]) {
+            try Threads.inOrder($0, $1)
+          },
           try ChannelMaker(manifest, source: source, destination: destination).describe()
         )
       }

@@ -25,7 +25,8 @@ struct FerryTool: ParsableCommand {
     groupedSubcommands: [
       CommandGroup(name: "Moving", subcommands: [CheckCommand.self, PlanCommand.self, RunCommand.self, InstallCommand.self]),
       CommandGroup(
-        name: "The two halves apart in time", subcommands: [TransferCommand.self, ReceiveCommand.self, SnapshotsCommand.self]),
+        name: "The two halves apart in time",
+        subcommands: [TransferCommand.self, ReceiveCommand.self, SnapshotsCommand.self, ScheduleCommand.self]),
       CommandGroup(
         name: "A run under way",
         subcommands: [

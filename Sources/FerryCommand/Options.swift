@@ -47,7 +47,8 @@ struct ManifestOptions: ParsableArguments {
 
   func load(by engine: Engine) throws -> Manifest { try engine.load(manifest, parameters: parameters()) }
 
-  private func parameters() throws -> [String: String] {
+  /// What `--set` says.
+  func parameters() throws -> [String: String] {
     var parameters: [String: String] = [:]
     for text in set {
       guard let equals = text.firstIndex(of: "="), equals != text.startIndex else {

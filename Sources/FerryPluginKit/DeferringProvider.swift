@@ -23,9 +23,12 @@ public struct ManifestIdentity: Sendable, Codable, Hashable {
   public var name: String
   /// SHA-256 of it, hex.
   public var digest: String
+  /// `copy`, `move` or `follow`.
+  public var mode: String?
 
   /// An identity.
-  public init(name: String, digest: String) {
+  public init(name: String, digest: String, mode: String? = nil) {
+    self.mode = mode
     self.name = name
     self.digest = digest
   }

@@ -192,6 +192,7 @@ private final class Instance: @unchecked Sendable {
         throw FerryError(.unsupported, "the call has flags that this plugin does not know: \(args.pointee.flags & ~known)")
       }
       let arguments = try JSONValue(parsing: String(cString: args.pointee.json))
+      instance.context.take(try arguments["manifest"]?.decode())
       instance.context.reply(
         try body(Call(provider: instance.provider, context: instance.context, args: args.pointee, arguments: arguments)))
       return 0

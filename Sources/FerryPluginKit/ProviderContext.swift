@@ -21,6 +21,7 @@ public final class ProviderContext: @unchecked Sendable {
   private let host: UnsafePointer<ferry_host>
   private let services: HostServices
   private let current = Lock(Cancellation())
+  private let running = Lock<ManifestIdentity?>(nil)
 
   init(host: UnsafePointer<ferry_host>, item: ferry_item) throws {
     self.host = host
@@ -84,7 +85,11 @@ public final class ProviderContext: @unchecked Sendable {
     return outcome
   }
 
+  /// Which manifest the run is of: known in `prepare`, `transfer` and `receive`.
+  public var manifest: ManifestIdentity? { running.withLock { $0 } }
+
   func startCall() { current.withLock { $0 = Cancellation() } }
+  func take(_ manifest: ManifestIdentity?) { running.withLock { $0 = manifest } }
 
   func fail(_ error: FerryError) { host.pointee.fail(host, error.message, error.hint) }
 

@@ -96,6 +96,20 @@ final class ContentHasher {
   }
 }
 
+/// Hashes bytes that are in memory already: for providers whose state is no tree.
+public struct ContentDigest {
+  private let hasher: ContentHasher
+
+  /// A digest of that kind.
+  public init(_ algorithm: HashAlgorithm) { hasher = ContentHasher(algorithm) }
+
+  /// The hash of bytes, hex.
+  public func hex(of bytes: [UInt8]) -> String {
+    hasher.update(bytes)
+    return hasher.finish().hex
+  }
+}
+
 /// A canonical record: lengths before bytes, numbers in one byte order.
 struct CanonicalRecord {
   private(set) var bytes: [UInt8] = []

@@ -164,6 +164,19 @@ public struct StagedFolder {
       hint: "say `replace: true` to replace it; it is kept until the run has succeeded")
   }
 
+  /// The same for a file that is filled beside its real name: one that is there may always be replaced.
+  public var fileObstacle: FerryError? {
+    let parent = Files.parent(of: path)
+    guard Files.isFolder(parent), access(parent, W_OK | X_OK) == 0 else {
+      return FerryError(
+        .precondition, "\(parent), where \(path) is to be, is not there or cannot be written",
+        hint: "make the folder, or choose another path")
+    }
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG else { return nil }
+    return FerryError(.precondition, "\(path) is not a plain file", hint: "name the file itself")
+  }
+
   /// Bytes that fit beside the folder; nil if nobody can say.
   public var room: Int64? {
     var space = statvfs()

@@ -74,11 +74,11 @@ public final class Harness: Sendable {
     return try host(side).call(call, flags: flags, arguments: arguments)
   }
 
-  /// `prepare` at both ends.
-  public func prepare() throws {
-    let offered = try call(.destination, .prepare)
+  /// `prepare` at both ends, of a run of that manifest.
+  public func prepare(_ manifest: JSONValue = ["name": "harness", "digest": "0", "mode": "copy"]) throws {
+    let offered = try call(.destination, .prepare, ["manifest": manifest])
     offer.withLock { $0 = offered }
-    try call(.source, .prepare)
+    try call(.source, .prepare, ["manifest": manifest])
   }
 
   /// One pass of both ends; each end's channel closes when its call is over, as the engine's does.

@@ -202,9 +202,10 @@ typedef struct ferry_provider {
    * (source), "room" in bytes for it (destination), "versions" {tool: version}. [main] */
   ferry_call check;
   /* Destination: create what receives, idempotently, and reply with the offer: "target" "private"|"in-place" (required), and any
-   * keys of the provider's own. Source: args.json has the "offer"; start trackers and holds. Undone by discard. [main] */
+   * keys of the provider's own. Source: args.json has the "offer"; start trackers and holds. Undone by discard. Both: args.json has the
+   * "manifest" as in transfer. [main] */
   ferry_call prepare;
-  /* transfer-state, source: one pass into the channels. args.json: "manifest" {"name", "digest"}. Result: "bytes" of content sent, "entries" looked at, "changed" entries sent,
+  /* transfer-state, source: one pass into the channels. args.json: "manifest" {"name", "digest", "mode"}. Result: "bytes" of content sent, "entries" looked at, "changed" entries sent,
    * "vanished" (hot passes only), "unread" [path] (hot passes only; in the final pass it is an error). [main] */
   ferry_call transfer;
   /* receive-state, destination: the other half of the same pass. args.json as there. Result: "bytes", "entries". What was received is safe on disk

@@ -80,8 +80,10 @@ struct ManifestBuilder {
 
   private func item(_ node: Node, _ value: JSONValue, config: JSONValue) -> ItemSpec {
     var item = ItemSpec(name: value["name"]?.string ?? "", provider: value["provider"]?.string ?? "", config: config)
+    let repositories = ManifestRepositories(typed: typed["repositories"] ?? [:])
     item.after = value["after"].words ?? []
     item.secrets = value["secrets"]?.object?.compactMapValues(SecretReference.init(reference:)) ?? [:]
+    item.config = repositories.fill(config, secrets: &item.secrets)
     item.allowEmpty = value["allow-empty"]?.bool ?? false
     item.follow = value["follow"].word() ?? item.follow
     item.position = "\(file):\(node.mark.line):\(node.mark.column)"
@@ -110,7 +112,7 @@ struct ManifestBuilder {
 }
 
 extension SecretReference {
-  fileprivate init?(reference value: JSONValue) {
+  init?(reference value: JSONValue) {
     if let name = value["env"]?.string {
       self = .env(name)
     } else if let path = value["file"]?.string {

@@ -16,6 +16,23 @@ struct ManifestRules {
     checkFollow()
     checkRollback()
     checkSelfMoves()
+    checkRepositories()
+  }
+
+  /// An item's `repository` is an address, or the name of one that is there and fits its provider.
+  private func checkRepositories() {
+    guard let known = tree["repositories"], known.isMap else { return }
+    let names = known.entries.map(\.key)
+    for item in items {
+      guard let node = item["repository"], let text = node.text, let (name, _) = ManifestRepositories.split(text) else { continue }
+      guard let store = typed["repositories"]?[name] else {
+        add(node.mark, "no repository is called \(quoted(name))", suggestion: Suggestion.nearest(to: name, in: names))
+        continue
+      }
+      if let provider = store["provider"]?.string, let own = item["provider"]?.text, provider != own {
+        add(node.mark, "repository \(quoted(name)) is for provider \(quoted(provider)), and this is \(quoted(own))")
+      }
+    }
   }
 
   private var items: [Node] { tree["state"]?.list ?? [] }
@@ -143,7 +160,8 @@ struct ManifestRules {
     guard destination["node"]?.text == "local", source["home"]?.text == destination["home"]?.text else { return }
     for (index, (item, checked)) in zip(items, configs).enumerated() {
       let place = ShapeChecker.place(of: item, noun: "state", number: index + 1)
-      guard checked.schema != nil, checked.isRight else { continue }
+      // Through a store onto itself is a restore.
+      guard checked.schema != nil, checked.isRight, item["repository"] == nil else { continue }
       let from = item["from"].map(ShapeChecker.untyped)
       let to = item["to"].map(ShapeChecker.untyped)
       guard to == nil || from == to || checked.config["from"] == checked.config["to"] else { continue }

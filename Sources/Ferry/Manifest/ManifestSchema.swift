@@ -23,6 +23,9 @@ public enum ManifestSchema {
       "Values that `--set name=value` gives; `${name}` stands for one in any value, `$${` for a plain `${`."),
     .key("source", node, "Where the state is.", required: true),
     .key("destination", node, "Where it goes.", required: true),
+    .key(
+      "repositories", .map(repository, keys: namePattern),
+      "Stores that items name: `repository: NAME`, or with a sub-path `NAME/wiki/one`."),
     .key("services", .list(service), "What uses the state: stopped from the first to the last, started in reverse."),
     .key("state", .list(item, atLeast: 1), "What is moved: one entry for each item, each with its provider.", required: true),
     .key("cutover", cutover, "The outage, and what to do if it will not fit.", default: .object(defaults(of: cutover))),
@@ -146,6 +149,16 @@ public enum ManifestSchema {
     shape.isSecret = true
     return shape
   }()
+
+  static let repository = Shape.record(
+    [
+      .key("url", .text(), "Its address, as the provider writes it.", required: true),
+      .key("provider", .text(), "Which provider's it is.", default: "restic"),
+      .key("id", .text(), "A name of its own for other programs."),
+      .key("options", .list(.text()), "What the provider is told beside the item's own `options`."),
+      .key("environment", .list(.text()), "The same for `environment`."),
+      .key("secrets", secrets, "References to secrets that its items need not repeat."),
+    ], noun: "repository")
 
   static let cutover = Shape.record([
     .key("max-downtime", .duration, "The budget of the outage.", words: "no budget"),

@@ -56,7 +56,7 @@ struct ManifestSource {
 
   /// Blots out what stands under `secrets`, and a password in a node's address.
   mutating func hideSecrets(of root: Node) {
-    for item in root["state"]?.list ?? [] {
+    for item in (root["state"]?.list ?? []) + (root["repositories"]?.entries.map(\.value) ?? []) {
       if let secrets = item["secrets"] { hideSecrets(in: secrets, depth: 0) }
     }
     for side in ["source", "destination"] {

@@ -47,7 +47,7 @@ struct Preflight {
     column: ([Step], @escaping @Sendable (Step) throws -> JSONValue) throws -> [JSONValue]
   ) throws -> PreflightReport {
     var report = PreflightReport()
-    report.notices += Set(manifest.state.map(\.provider)).sorted().flatMap { plugins($0, source, destination) }
+    report.notices += Set(manifest.state.map(\.provider)).sorted().flatMap { plugins($0, nodes) }
     var found: [Side: [JSONValue]] = [:]
     let arguments: JSONValue = options.half == nil ? [:] : ["deferred": true]
     for node in nodes {
@@ -85,9 +85,10 @@ struct Preflight {
   }
 
   /// A provider's two ends understand each other if they are the same code; `ferry.lock` says which code that must be.
-  private func plugins(_ provider: String, _ source: NodeConnection, _ destination: NodeConnection) -> [Notice] {
-    guard let left = source.plugin(for: provider), let right = destination.plugin(for: provider) else { return [] }
-    let strangers = [(source, left), (destination, right)].filter { _, file in pins?.pins[file.name].map { $0 != file.sha256 } ?? false }
+  private func plugins(_ provider: String, _ nodes: [NodeConnection]) -> [Notice] {
+    let files = nodes.compactMap { node in node.plugin(for: provider).map { (node, $0) } }
+    guard files.count == nodes.count else { return [] }
+    let strangers = files.filter { _, file in pins?.pins[file.name].map { $0 != file.sha256 } ?? false }
     if !strangers.isEmpty {
       return strangers.map { node, file in
         Notice(
@@ -96,7 +97,7 @@ struct Preflight {
           hint: "install the pinned plugin on \(node.name), or let `deploy: true` bring it along; `ferry plugins pin` pins anew")
       }
     }
-    guard left.sha256 != right.sha256 else { return [] }
+    guard let (source, left) = files.first, let (destination, right) = files.last, left.sha256 != right.sha256 else { return [] }
     return [
       Notice(
         .warning,

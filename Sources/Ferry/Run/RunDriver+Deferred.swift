@@ -169,7 +169,7 @@ extension RunDriver {
 }
 
 extension Manifest {
-  var identity: JSONValue { ["name": .string(name), "digest": .string(digest)] }
+  var identity: JSONValue { ["name": .string(name), "digest": .string(digest), "mode": .string(mode.rawValue)] }
 }
 
 extension RunDriver {

@@ -152,7 +152,8 @@ extension RunDriver {
       let steps = manifest.state.map { Step(.prepare, side: side, item: $0.name) }
       let results = try column(steps) { [self] step in
         let item = step.item ?? ""
-        let arguments: JSONValue = side == .source ? ["offer": known[item] ?? [:]] : [:]
+        var arguments: JSONValue = ["manifest": manifest.identity]
+        if side == .source { arguments["offer"] = known[item] ?? [:] }
         return try node(side).call(CallRequest(item: item, call: .prepare, arguments: arguments)).result
       }
       if side == .destination { for (item, offer) in zip(manifest.state, results) { offers[item.name] = offer } }

@@ -11,15 +11,11 @@ struct RunUnit: Sendable {
   let configuration: Engine.Configuration
 
   var name: String { "ferry-run-\(run).service" }
-  var path: String { "\(folder)/\(name)" }
+  var path: String { "\(manager.folder)/\(name)" }
   /// There while the unit is installed: its manager's name. Gone before the unit is, which then starts no more.
   private static func mark(_ run: String, _ configuration: Engine.Configuration) -> String { "\(configuration.folder(of: run))/unit" }
 
-  private var folder: String {
-    guard user else { return "/etc/systemd/system" }
-    let variables = Environment.all
-    return "\(variables["XDG_CONFIG_HOME"] ?? "\(variables["HOME"] ?? "")/.config")/systemd/user"
-  }
+  private var manager: UnitManager { UnitManager(user: user) }
 
   /// The unit of a run that is installed.
   static func installed(_ entry: RunEntry, _ configuration: Engine.Configuration) -> RunUnit? {
@@ -45,8 +41,8 @@ struct RunUnit: Sendable {
       \(network)StartLimitIntervalSec=0
 
       [Service]
-      ExecStart=\(Self.quoted(configuration.executable).replacing("$", with: "$$")) resume \(run)
-      \(environment)
+      ExecStart=\(UnitManager.quoted(configuration.executable).replacing("$", with: "$$")) resume \(run)
+      \(manager.environment(configuration))
       # `systemctl stop` and a shutdown leave the run as it is, to go on at the next start; `ferry cancel \(run)` ends it.
       KillMode=process
       KillSignal=SIGKILL
@@ -61,56 +57,20 @@ struct RunUnit: Sendable {
       """
   }
 
-  private var environment: String {
-    var variables = Environment.all.filter { ["HOME", "PATH", "FERRY_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"].contains($0.key) }
-    variables["FERRY_STATE"] = configuration.stateFolder
-    variables["FERRY_PLUGINS"] = configuration.pluginFolders.joined(separator: ":")
-    variables["FERRY_SSH_CONFIG"] = configuration.sshConfig
-    return variables.sorted { $0.key < $1.key }.map { "Environment=\(Self.quoted("\($0.key)=\($0.value)"))" }.joined(separator: "\n")
-  }
-
-  private static func quoted(_ word: String) -> String {
-    "\"\(word.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("%", with: "%%"))\""
-  }
-
-  // MARK: The manager
-
-  /// Whether the manager is there and hears us.
-  static func isManaged(user: Bool) -> Bool { (try? systemctl(user, ["show", "--property=Version"]).succeeded) ?? false }
-
   /// Writes the unit, has it started now and at each boot. Done twice it does no harm.
   func install() throws {
     try Files.makeFolder(configuration.folder(of: run))
     try Files.replace(Self.mark(run, configuration), with: Array((user ? "user" : "system").utf8))
-    try Files.makeFolder(folder, mode: 0o755)
-    try Files.replace(path, with: Array(text.utf8), mode: 0o644)
-    for act in [["daemon-reload"], ["enable", "--now", name]] { try demand(act) }
+    try manager.write(name, text)
+    for act in [["daemon-reload"], ["enable", "--now", name]] { try manager.demand(act, about: name) }
   }
 
   /// Removes it. The controller goes on unless it is to be stopped, which leaves the run as it is.
   func remove(stopping: Bool) throws {
     try Files.remove(Self.mark(run, configuration))
     guard Files.exists(path) else { return }
-    try demand(["disable"] + (stopping ? ["--now"] : []) + [name])
+    try manager.demand(["disable"] + (stopping ? ["--now"] : []) + [name], about: name)
     try Files.remove(path)
-    try demand(["daemon-reload"])
-  }
-
-  private func demand(_ arguments: [String]) throws {
-    let outcome = try Self.systemctl(user, arguments)
-    guard outcome.succeeded else {
-      let shell = user ? "systemctl --user" : "systemctl"
-      throw FerryError(
-        .io, "`\(shell) \(arguments.joined(separator: " "))` failed, \(outcome.reason)", hint: "`\(shell) status \(name)` says more")
-    }
-  }
-
-  private static func systemctl(_ user: Bool, _ arguments: [String]) throws -> Command.Outcome {
-    // A login by ssh may lack it.
-    let lacking = user && Environment.all["XDG_RUNTIME_DIR"] == nil
-    return try Command(
-      ["systemctl", user ? "--user" : "--system", "--no-ask-password", "--no-pager"] + arguments,
-      environment: lacking ? ["XDG_RUNTIME_DIR": "/run/user/\(getuid())"] : [:], timeout: .seconds(90)
-    ).run()
+    try manager.demand(["daemon-reload"], about: name)
   }
 }

@@ -1,0 +1,3 @@
+@testable import SystemdUnitsPlugin
+
+enum Documented { static let units = SystemdUnitsConfig.schema }
