@@ -255,7 +255,7 @@ import Testing
       product: "podman-volume", provider: "podman-volume", folder: folder, from: ["volume": .string(name)],
       to: ["volume": .string("\(name)-2")], programs: folder("bin"))
     func services() throws -> Int {
-      try Files.names(in: "/proc").filter { Int32($0) != nil }.count { pid in
+      Files.names(in: "/proc").filter { Int32($0) != nil }.count { pid in
         guard let line = try? Files.read("/proc/\(pid)/cmdline") else { return false }
         return String(decoding: line, as: UTF8.self).contains(folder.path) && String(decoding: line, as: UTF8.self).contains("service")
       }
