@@ -85,7 +85,8 @@ struct HostTests {
 
   @Test("cancel reaches the running call and the host goes on")
   func cancel() throws {
-    let host = try Bench().start("wait")
+    let bench = try Bench()
+    let host = try bench.start("wait")
     defer { host.end() }
     let result = Lock<FerryError?>(nil)
     let done = Signal()
@@ -94,6 +95,8 @@ struct HostTests {
       result.withLock { $0 = error }
       done.raise()
     }
+    // Cancelled before the plugin has it, the call would not reach the plugin.
+    try waitFor("the call to begin") { Files.exists(bench.folder("host-source/tmp/waits")) }
     try waitFor("the call to end") {
       host.cancel()
       return done.wait(atMost: .milliseconds(20))

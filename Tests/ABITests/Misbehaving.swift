@@ -95,6 +95,9 @@ enum Misbehaving {
         }
       }
       if (is("wait")) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/waits", tmp->path(host));
+        close(open(path, O_CREAT | O_WRONLY, 0600));
         while (!atomic_load(&cancelled)) usleep(1000);
         host->fail(host, "the wait was cancelled", "");
         return FERRY_CANCELLED;
