@@ -30,6 +30,10 @@ final class RecordCloneProvider: StateProvider {
   func check() throws -> CheckReport {
     var report = CheckReport()
     func complain(_ text: String, _ hint: String = "") { report.notices.append(.init(.error, text, hint: hint)) }
+    if context.config["run-mode"]?.string == "move" {
+      complain("records are not moved: clones without their progenitors make no sense", "use `mode: copy`, or `mode: follow`")
+      return report
+    }
     guard config.filter != nil || config.set != nil else {
       complain("item '\(context.item)' says neither what to clone nor by which clone set", "give it a 'filter' or a 'set'")
       return report

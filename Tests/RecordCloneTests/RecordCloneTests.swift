@@ -51,6 +51,7 @@ import Testing
     #expect(try errors(harness(["filter": "point and"]), .source).first?.contains("filter:1:10") == true)
     #expect(try errors(harness(["set": "x"]), .destination).first?.contains("no clone set") == true)
     #expect(try errors(harness(["filter": "point"]), .destination) == [])
+    #expect(try errors(harness(["filter": "point", "run-mode": "move"]), .source).first?.contains("not moved") == true)
     try RecordStore(path: folder("server.db")).setCloning(false)
     #expect(try errors(harness(["filter": "point"]), .source).first?.contains("not enabled") == true)
     try RecordStore(creating: folder("client.db"), project: "client").setIsolated(true)
