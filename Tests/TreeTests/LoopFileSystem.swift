@@ -6,7 +6,7 @@ import TestSupport
 final class LoopFileSystem {
   /// What is made.
   enum Kind: String, CaseIterable, Sendable {
-    case xfs, btrfs
+    case xfs, btrfs, ext4
     /// ext4 as it was: no times beyond 2038 or below a second.
     case small
 
@@ -14,6 +14,7 @@ final class LoopFileSystem {
       switch self {
       case .xfs: ["mkfs.xfs", "-q", "-m", "reflink=1"]
       case .btrfs: ["mkfs.btrfs", "-q"]
+      case .ext4: ["mkfs.ext4", "-q"]
       case .small: ["mkfs.ext4", "-q", "-I", "128"]
       }
     }
