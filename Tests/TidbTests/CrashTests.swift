@@ -78,7 +78,12 @@ extension Tidb {
       func isRunning() throws -> Bool {
         try migration.contract.look(side)["running"]?.array?.contains { $0.string?.hasPrefix(verb) == true } == true
       }
-      try waitFor(verb) { try isRunning() }
+      // With its first table done it has read how slow it is to be.
+      try waitFor(verb) {
+        try migration.contract.look(side)["tasks"]?.array?.contains { task in
+          if case .double(let percent)? = task.array?.last { percent > 0 } else { false }
+        } == true
+      }
       migration.harness.killBoth()
       #expect(try isRunning())
       try migration.contract.defect(side, ["slow": .null])
