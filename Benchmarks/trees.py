@@ -166,7 +166,7 @@ class Daemon:
         self.settings = root / "rsyncd.conf"
         self.settings.write_text(
             f"port = {self.port}\naddress = 127.0.0.1\nuse chroot = no\nuid = {os.geteuid()}\ngid = {os.getegid()}\n"
-            f"[place]\npath = {place}\nread only = no\n")
+            f"munge symlinks = no\n[place]\npath = {place}\nread only = no\n")
 
     def url(self, to):
         return f"rsync://127.0.0.1:{self.port}/place/{to.name}"
