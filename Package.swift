@@ -22,10 +22,10 @@ let plugins = [
   plugin("docker-layer", folder: "DockerLayer", dependencies: ["FerryPluginKit", "FerryTree", "FerryArchive", "FerryEngine"]),
   plugin("record-clone", folder: "RecordClone", dependencies: ["FerryPluginKit", "FerryRecords", "Haystack", "FerrySystem"]),
   plugin("tree", folder: "Tree", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
-  plugin("rsync", folder: "Rsync", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem", "CLinux"]),
+  plugin("rsync", folder: "Rsync", dependencies: ["FerryPluginKit", "FerryTree", "FerryTreeKit", "FerrySystem", "CLinux"]),
   plugin("env-file", folder: "EnvFile", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
   plugin("systemd-units", folder: "SystemdUnits", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
-  plugin("restic", folder: "Restic", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
+  plugin("restic", folder: "Restic", dependencies: ["FerryPluginKit", "FerryTree", "FerryTreeKit", "FerrySystem"]),
   plugin("tidb-br", folder: "TidbBr", dependencies: ["FerryPluginKit", "FerrySystem", "CMariaDB", "CCurl", "CXXHash", "CCrypto"]),
 ]
 
@@ -90,6 +90,7 @@ let package = Package(
     .target(name: "FerryTree", dependencies: ["FerrySystem", "CLinux", "CXXHash", "CCrypto"], swiftSettings: strict),
     .target(name: "FerryArchive", dependencies: ["FerryTree", "FerrySystem", "CLinux", "CArchive"], swiftSettings: strict),
     .target(name: "FerryPluginKit", dependencies: ["CFerry", "FerrySystem"], swiftSettings: strict),
+    .target(name: "FerryTreeKit", dependencies: ["FerryPluginKit", "FerryTree"], swiftSettings: strict),
     .target(name: "Haystack", dependencies: ["FerrySystem"], swiftSettings: strict),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .target(

@@ -15,13 +15,22 @@ struct ResticCheck {
       report.notices.append(
         .init(.error, "the file \(path) cannot be read", hint: "`include-file` and `exclude-file` are files at the source"))
     }
-    let folder: String
+    let parts: [ResticPart]
     do {
-      folder = try ResticSource(context: context, config: config).folder()
-    } catch let error as FerryError {
-      report.notices.append(.init(.error, error.message, hint: error.hint))
+      try ResticModule(context, config.endpoint)?.demandAccess()
+      parts = try ResticSource(context: context, config: config).parts()
+    } catch {
+      add(error, to: &report)
       return report
     }
+    for part in parts { try look(&report, part.folder) }
+    if geteuid() != 0 {
+      report.notices.append(.init(.warning, "without root only attributes in the name space 'user' can be read at the source"))
+    }
+    return report
+  }
+
+  private func look(_ report: inout CheckReport, _ folder: String) throws {
     let count = try TreeCount(root: folder, cancellation: context.cancellation)
     // What restic will select of it only restic knows.
     if !config.selects { (report.bytes, report.entries) = (count.bytes, count.entries) }
@@ -37,10 +46,6 @@ struct ResticCheck {
     if let first = count.unreadable.first, !config.selects {
       report.notices.append(.init(.error, "\(folder) holds what this user cannot read: \(first)", hint: "run as root, or exclude it"))
     }
-    if geteuid() != 0 {
-      report.notices.append(.init(.warning, "without root only attributes in the name space 'user' can be read at the source"))
-    }
-    return report
   }
 
   func destination(_ target: StagedFolder) throws -> CheckReport {
@@ -50,7 +55,10 @@ struct ResticCheck {
     if case .channel = repository.location {
       do { _ = try ResticServer.program() } catch { add(error, to: &report) }
     }
-    if let obstacle = target.obstacle(mayReplace: config.replace == true) {
+    let module = ResticModule(context, config.endpoint)
+    do { try module?.demandAccess() } catch { add(error, to: &report) }
+    // A module's state folder is completed, not replaced.
+    if let obstacle = target.obstacle(mayReplace: config.replace == true || module != nil) {
       add(obstacle, to: &report)
       return report
     }

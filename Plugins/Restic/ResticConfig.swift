@@ -2,7 +2,13 @@ import FerryPluginKit
 
 /// The item's keys.
 struct ResticConfig: Decodable {
-  struct Endpoint: Decodable { var path: String }
+  struct Endpoint: Decodable {
+    var path: String
+    /// A module of NethServer, whose state folder `path` is.
+    var module: String?
+    /// Whose rootless Podman has the module's volumes.
+    var user: String?
+  }
 
   /// How many snapshots of this item stay.
   struct Keep: Decodable {
@@ -45,7 +51,9 @@ struct ResticConfig: Decodable {
   }
 
   /// Whether restic decides what is moved; if not, it is all there is.
-  var selects: Bool { exclude?.isEmpty == false || excludeFile != nil || includeFile != nil || oneFileSystem == true }
+  var selects: Bool {
+    exclude?.isEmpty == false || excludeFile != nil || includeFile != nil || oneFileSystem == true || endpoint.module != nil
+  }
 
   /// What is left out, as `restic backup` wants it.
   var rules: [String] {
@@ -56,8 +64,8 @@ struct ResticConfig: Decodable {
   static let schema = """
     {"type": "object", "required": ["from", "to", "repository"], "additionalProperties": false,
      "properties": {
-      "from": {"type": "object", "required": ["path"], "additionalProperties": false, "properties": {"path": {"$ref": "#/$defs/folder"}}},
-      "to": {"type": "object", "required": ["path"], "additionalProperties": false, "properties": {"path": {"$ref": "#/$defs/folder"}}},
+      "from": {"$ref": "#/$defs/endpoint"},
+      "to": {"$ref": "#/$defs/endpoint"},
       "repository": {"type": "string", "minLength": 1,
         "description": "any repository of restic's, or channel:/FOLDER for one at the destination that only Ferry's channel leads to"},
       "exclude": {"type": "array", "items": {"type": "string"}, "description": "restic exclude patterns"},
@@ -77,7 +85,14 @@ struct ResticConfig: Decodable {
       "environment": {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*="},
         "description": "variables for restic that are no secrets, such as AWS_DEFAULT_REGION=eu-west-1"},
       "replace": {"type": "boolean", "description": "a target that is not empty may be replaced; it is kept until the run has succeeded"}},
-     "$defs": {"folder": {"type": "string", "pattern": "^/.*[^/]$", "description": "absolute path of a folder"},
+     "$defs": {
+      "endpoint": {"type": "object", "required": ["path"], "additionalProperties": false, "properties": {
+        "path": {"$ref": "#/$defs/folder"},
+        "module": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+          "description": "NethServer module whose state folder the path is: its Podman volumes are moved as well, as volumes/NAME"},
+        "user": {"type": "string", "minLength": 1,
+          "description": "user whose rootless Podman has the module's volumes; without it root's has them, called MODULE-NAME"}}},
+      "folder": {"type": "string", "pattern": "^/.*[^/]$", "description": "absolute path of a folder"},
       "number": {"type": "integer", "minimum": 1}}}
     """
 }

@@ -21,12 +21,20 @@ struct ResticDestination {
     try FileSystemProbe.form(in: folder).common(with: TreeForm(sockets: false, sharedSpecials: false))
   }
 
+  var module: ResticModule? { ResticModule(context, config.endpoint) }
+
+  /// What all places that are written to can hold.
+  func form() throws -> TreeForm {
+    let form = try Self.form(in: target.holder)
+    return try module.map { form.common(with: try Self.form(in: $0.storage())) } ?? form
+  }
+
   func prepare() throws -> Offer {
     let tool = try ResticTool(context)
     try target.prepare()
     let repository = try ResticRepository(context, config)
     if repository.isKeeper { try repository.open() }
-    let offer = ResticOffer(form: try Self.form(in: target.holder), version: tool.version)
+    let offer = ResticOffer(form: try form(), version: tool.version)
     return Offer(.private, try JSONValue(encoding: offer).object ?? [:])
   }
 
@@ -51,17 +59,30 @@ struct ResticDestination {
 
   /// Restores a snapshot beside the target; until it is whole, nothing that was received before is touched.
   func restore(_ snapshot: String, _ repository: ResticRepository) throws -> PassReport {
+    if module != nil { return try restoreModule(snapshot, repository) }
+    try fill(target) { incoming in
+      try repository.restore(snapshot, to: incoming)
+      return try root(in: incoming)
+    }
+    return try report([target])
+  }
+
+  /// Has a folder filled beside a target, and then takes it for what was received.
+  func fill(_ target: StagedFolder, _ work: (_ incoming: String) throws -> String) throws {
     let incoming = "\(target.holder)/incoming"
     try TreeRemoval.remove(incoming)
     try Files.makeFolder(incoming)
-    var arguments = ["restore", snapshot, "--target", incoming]
-    if try ResticTool(context).keepsHoles { arguments.append("--sparse") }
-    try repository.output(arguments)
-    try target.adopt(try root(in: incoming))
+    try target.adopt(try work(incoming))
     try TreeRemoval.remove(incoming)
     try TreeFolder(root: target.holder).flush()
-    let count = try TreeCount(root: target.staged(), cancellation: context.cancellation)
-    return PassReport(bytes: count.bytes, entries: count.entries)
+  }
+
+  func report(_ targets: [StagedFolder]) throws -> PassReport {
+    try targets.reduce(into: PassReport(bytes: 0, entries: 0)) { report, target in
+      let count = try TreeCount(root: target.staged(), cancellation: context.cancellation)
+      report.bytes += count.bytes
+      report.entries += count.entries
+    }
   }
 
   /// The folder that a snapshot is about: its one root.

@@ -32,7 +32,7 @@ struct ResticKeeper {
     if let keep = config.keep, !keep.options.isEmpty {
       let tags = try itemTags()
       try patiently("thinned out") {
-        try repository.output(["forget", "--tag", (["ferry"] + tags).joined(separator: ","), "--group-by", "host,paths"] + keep.options)
+        try repository.output(["forget", "--tag", (["ferry"] + tags).joined(separator: ","), "--group-by", "host"] + keep.options)
         // A deposit goes with its snapshot.
         let runs = Set(try repository.snapshots(tags: ["ferry"] + tags).compactMap { $0.tag("run") })
         let orphans = try repository.snapshots(tags: [ResticDeposit.tag] + tags).filter {

@@ -33,7 +33,7 @@ extension ResticProvider: DeferringProvider {
   func prepareDeferred(with offer: Offer) throws -> Offer {
     let stored = try offer.decode(ResticOffer.self)
     try target.prepare()
-    let able = try ResticDestination.form(in: target.holder)
+    let able = try destination.form()
     guard stored.form.common(with: able) == stored.form else {
       let lost = able.losses.joined(separator: ", ")
       throw FerryError(

@@ -1,5 +1,6 @@
 import FerryPluginKit
 import FerryTree
+import FerryTreeKit
 import Glibc
 
 /// Moves a folder through a restic repository.
@@ -52,37 +53,21 @@ final class ResticProvider: StateProvider {
   }
 
   func digest(_ request: DigestRequest) throws -> DigestReport {
-    var options = TreeDigest.Options()
-    options.algorithm = request.algorithm == .sha256 ? .sha256 : .xxh3
-    let root: String
-    if context.side == .source {
-      root = try source.folder()
-      options.selection = try source.selection()
-    } else {
-      // What was not selected never arrives: what is there is what was selected.
-      root = try target.current(active: request.target == .active)
-    }
-    options.form = try context.kv.get(Self.formKey) ?? form(request.offer)
-    options.cache = DigestCache(path: "\(context.temporaryFolder)/digests", algorithm: options.algorithm, form: options.form)
-    options.trustsCache = !request.isFull
-    options.listing = request.listing
-    options.cancellation = context.cancellation
-    let context = context
-    options.progress = { context.progress(bytes: $0, entries: $1) }
-    let result = try TreeDigest.compute(root: root, options)
-    return DigestReport(root: result.root, entries: result.entries, bytes: result.bytes)
+    let trees = try context.side == .source ? source.trees() : destination.trees(active: request.target == .active)
+    return try request.compute(
+      trees, form: context.kv.get(Self.formKey) ?? form(request.offer), owners: ResticModule(context, config.endpoint)?.owners(), context)
   }
 
-  func activate() throws { try target.activate() }
-  func deactivate() throws { try target.deactivate() }
+  func activate() throws { try destination.activate() }
+  func deactivate() throws { try destination.deactivate() }
 
   func discard() throws {
-    if context.side == .destination { try target.discard() }
+    if context.side == .destination { try destination.discard() }
     try keeper()?.undo()
   }
 
   func release() throws {
-    if context.side == .destination { try target.release() }
+    if context.side == .destination { try destination.release() }
     try keeper()?.tidy()
   }
 

@@ -116,6 +116,13 @@ struct ResticRepository {
     }
   }
 
+  /// Restores a snapshot, or what of it `include` names, into a folder.
+  func restore(_ snapshot: String, to folder: String, include: String? = nil) throws {
+    var arguments = ["restore", snapshot, "--target", folder] + (include.map { ["--include", "/\($0)"] } ?? [])
+    if try ResticTool(context).keepsHoles { arguments.append("--sparse") }
+    try output(arguments)
+  }
+
   /// Work that finds the repository locked is done again, once, if it was a dead process's lock.
   func unlocking<Value>(_ work: () throws -> Value) throws -> Value {
     do { return try work() } catch let error as FerryError where error.class == .conflict {

@@ -1,5 +1,6 @@
 import FerryPluginKit
 import FerryTree
+import FerryTreeKit
 import Glibc
 
 /// Moves a folder with the system's rsync.
@@ -41,26 +42,13 @@ final class RsyncProvider: StateProvider {
 
   func digest(_ request: DigestRequest) throws -> DigestReport {
     guard let offered = try request.offer?.decode(RsyncOffer.self) else { throw FerryError(.internal, "the digest came without an offer") }
-    var options = TreeDigest.Options()
-    options.algorithm = request.algorithm == .sha256 ? .sha256 : .xxh3
-    let root: String
-    if context.side == .source {
-      root = try source.folder()
-      options.form = try context.kv.get(Self.formKey) ?? source.form(request.offer)
-      options.selection = try source.selection(options.form)
-    } else {
+    guard context.side == .source else {
       // Excluded files never arrive: what is there is what was selected.
-      root = try target.current(active: request.target == .active)
-      options.form = try context.kv.get(Self.formKey) ?? offered.form
+      let root = try target.current(active: request.target == .active)
+      return try request.compute([.init(root)], form: context.kv.get(Self.formKey) ?? offered.form, context)
     }
-    options.cache = DigestCache(path: "\(context.temporaryFolder)/digests", algorithm: options.algorithm, form: options.form)
-    options.trustsCache = !request.isFull
-    options.listing = request.listing
-    options.cancellation = context.cancellation
-    let context = context
-    options.progress = { context.progress(bytes: $0, entries: $1) }
-    let result = try TreeDigest.compute(root: root, options)
-    return DigestReport(root: result.root, entries: result.entries, bytes: result.bytes)
+    let form = try context.kv.get(Self.formKey) ?? source.form(request.offer)
+    return try request.compute([.init(source.folder(), selection: source.selection(form))], form: form, context)
   }
 
   func activate() throws { try target.activate() }

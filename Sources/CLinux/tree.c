@@ -4,11 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/mount.h>
 #include <linux/openat2.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -66,4 +73,56 @@ int64_t clinux_cached_pages(int fd, int64_t offset, int64_t length) {
   } found;
   int64_t failed = result(syscall(451 /* cachestat */, fd, &range, &found, 0));
   return failed < 0 ? failed : (int64_t)found.cached;
+}
+
+// sys/mount.h and linux/mount.h do not go together in every C library: what is needed of the former is this.
+int mount(const char *, const char *, const char *, unsigned long, const void *);
+enum { mount_recursive = 0x4000, mount_private = 1 << 18 };
+
+int clinux_private_mounts(void) {
+  if (unshare(CLONE_FS | CLONE_NEWNS)) return -errno;
+  return (int)result(mount("none", "/", NULL, mount_recursive | mount_private, NULL));
+}
+int clinux_bind(const char *from, const char *at, int user_namespace) {
+  int tree = (int)result(syscall(SYS_open_tree, AT_FDCWD, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+  if (tree < 0) return tree;
+  int failed = 0;
+  if (user_namespace >= 0) {
+    struct mount_attr change = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)user_namespace};
+    failed = (int)result(syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &change, sizeof change));
+  }
+  if (!failed) failed = (int)result(syscall(SYS_move_mount, tree, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH));
+  close(tree);
+  return failed;
+}
+
+static int write_map(int pid, const char *kind, const char *text) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/%s_map", pid, kind);
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return -errno;
+  size_t length = strlen(text);
+  ssize_t written = write(fd, text, length);
+  int failed = written == (ssize_t)length ? 0 : written < 0 ? -errno : -EIO;
+  close(fd);
+  return failed;
+}
+int clinux_user_namespace(const char *users, const char *groups) {
+  // A namespace begins with a process. That one does nothing, and ends as soon as the namespace is held by a descriptor.
+  int pid = (int)result(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL));
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) pause();
+  }
+  if (pid < 0) return pid;
+  int made = write_map(pid, "uid", users);
+  if (!made) made = write_map(pid, "gid", groups);
+  if (!made) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
+    made = (int)result(open(path, O_RDONLY | O_CLOEXEC));
+  }
+  kill(pid, SIGKILL);
+  waitpid(pid, NULL, 0);
+  return made;
 }

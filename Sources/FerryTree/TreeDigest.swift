@@ -17,6 +17,14 @@ public enum TreeDigest {
     public var bytes: Int64
     /// Entries that could not be read or vanished; only ever in a tolerant walk.
     public var skipped: Int64
+
+    /// A digest.
+    public init(root: String, entries: Int64, bytes: Int64, skipped: Int64 = 0) {
+      self.root = root
+      self.entries = entries
+      self.bytes = bytes
+      self.skipped = skipped
+    }
   }
 
   /// How to compute.

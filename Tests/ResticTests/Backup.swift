@@ -26,10 +26,12 @@ struct Backup {
 
   /// The item; `repository` is the folder's own unless told.
   func harness(
-    _ repository: String? = nil, keys: [String: JSONValue] = [:], secrets: [String: String] = [:], programs: String? = nil
+    _ repository: String? = nil, keys: [String: JSONValue] = [:], secrets: [String: String] = [:], programs: String? = nil,
+    from: JSONValue? = nil, to: JSONValue? = nil
   ) throws -> Harness {
     try Harness(
-      product: "restic", provider: "restic", folder: folder, from: ["path": .string(from)], to: ["path": .string(to)],
+      product: "restic", provider: "restic", folder: folder, from: from ?? ["path": .string(self.from)],
+      to: to ?? ["path": .string(self.to)],
       keys: keys.merging(["repository": .string(repository ?? self.repository)]) { own, _ in own },
       secrets: ["password": "a word that nobody knows"].merging(secrets) { _, own in own }, programs: programs)
   }

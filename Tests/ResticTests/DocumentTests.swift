@@ -10,7 +10,8 @@ import Testing
     let schema = try JSONValue(parsing: ResticConfig.schema)
     var known: Set<String> = []
     for (name, value) in schema["properties"]?.object ?? [:] {
-      let inner = value["properties"]?.object?.keys.map { "\(name).\($0)" } ?? []
+      let definition = value["$ref"]?.string.flatMap { schema["$defs"]?[String($0.dropFirst("#/$defs/".count))] } ?? value
+      let inner = definition["properties"]?.object?.keys.map { "\(name).\($0)" } ?? []
       known.formUnion(inner)
       if inner.isEmpty || name == "keep" { known.insert(name) }
     }
@@ -54,7 +55,7 @@ import Testing
       """
     let lines = try ResticListing.decode(json: Array(json.utf8))
     let plain = Array("snapshot 1 of [/srv/a]:\n/a\n/a/new\nline\n/a/".utf8) + [0xff, 10]
-    #expect(try ResticListing.parse(lines, plain: plain, root: [0x61]) == [Array("new\nline".utf8), [0xff]])
-    #expect(throws: FerryError.self) { try ResticListing.parse(lines, plain: nil, root: [0x62]) }
+    #expect(try ResticListing.parse(lines, plain: plain) == [Array("a".utf8), Array("a/new\nline".utf8), Array("a/".utf8) + [0xff]])
+    #expect(throws: FerryError.self) { try ResticListing.parse([ResticListing.Line(path: "a")], plain: nil) }
   }
 }

@@ -24,4 +24,12 @@ int clinux_set_time(int fd, int64_t seconds, uint32_t nanoseconds);
 int clinux_set_time_at(int folder, const char *name, int64_t seconds, uint32_t nanoseconds);
 // Pages of a file that are in memory; -ENOSYS before Linux 6.5.
 int64_t clinux_cached_pages(int fd, int64_t offset, int64_t length);
+
+// What this thread mounts from now on only it sees, and what it starts.
+int clinux_private_mounts(void);
+// Mounts a folder, with what is mounted in it, at another one; with a user namespace, or -1, whose ids inside are those of the disk and whose ids
+// outside are those that are seen.
+int clinux_bind(const char *from, const char *at, int user_namespace);
+// A user namespace with these maps, in the words of /proc/PID/uid_map.
+int clinux_user_namespace(const char *users, const char *groups);
 #endif
