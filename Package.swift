@@ -47,6 +47,7 @@ let suites = [
   tests("ServiceTests", ["Ferry", "FerrySystem", "RunSupport", "TestSupport"]),
   tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),
   tests("ConformanceTests", ["Ferry", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"]),
+  tests("DescriptorTests", ["Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("EngineTests", ["FerryEngine", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("HaystackTests", ["Haystack", "FerrySystem", "TestSupport"], exclude: ["rusty.py"]),
   tests(
@@ -78,6 +79,7 @@ let package = Package(
     .target(name: "CFerry", path: "include", publicHeadersPath: "."),
     .target(name: "CLinux"),
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+    .systemLibrary(name: "CFFI", pkgConfig: "libffi", providers: [.apt(["libffi-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
@@ -98,7 +100,7 @@ let package = Package(
     .target(
       name: "Ferry",
       dependencies: [
-        "CFerry", "CLinux", "CYAML", "CCrypto", "CTLS", "CZstd", "FerryRecords", "FerrySystem", "Haystack",
+        "CFFI", "CFerry", "CLinux", "CYAML", "CCrypto", "CTLS", "CZstd", "FerryRecords", "FerrySystem", "FerryTree", "Haystack",
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: strict),

@@ -10,6 +10,7 @@ import Testing
 enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
   case exampleFile = "example-file"
   case tree
+  case archive = "tar, by descriptor"
   case rsync
   case restic
   case recordClone = "record-clone"
@@ -37,6 +38,10 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
       harness = try Harness(
         product: "tree", provider: "tree", folder: folder, from: ["path": .string(from)], to: ["path": .string(to)], keys: ["replace": true]
       )
+    case .archive:
+      harness = try Harness(
+        product: "\(Products.repository)/Plugins/Archive/archive.yaml", provider: "tar", folder: folder, from: ["path": .string(from)],
+        to: ["path": .string(to)], keys: ["replace": true])
     case .restic:
       harness = try Harness(
         product: "restic", provider: "restic", folder: folder, from: ["path": .string(from)], to: ["path": .string(to)],

@@ -17,8 +17,8 @@ public final class Harness: Sendable {
   private let passes = Lock(0)
   private let lines = Lock<[String]>([])
 
-  /// An item of one provider. `product` is the plugin's: "rsync" for libferry-plugin-rsync.so. `programs` is a folder that is looked into
-  /// before PATH.
+  /// An item of one provider. `product` is the plugin's: "rsync" for libferry-plugin-rsync.so, or any file's absolute path. `programs` is a
+  /// folder that is looked into before PATH.
   public init(
     product: String, provider: String, folder: TemporaryFolder, from: JSONValue, to: JSONValue, keys: [String: JSONValue] = [:],
     secrets: [String: String] = [:], programs: String? = nil
@@ -31,7 +31,7 @@ public final class Harness: Sendable {
     } else {
       executable = Products.ferry
     }
-    let path = "\(Products.folder)/libferry-plugin-\(product).so"
+    let path = product.hasPrefix("/") ? product : "\(Products.folder)/libferry-plugin-\(product).so"
     plugin = PluginFile(path: path, sha256: String(try Command(["sha256sum", path]).run().output.prefix(64)))
     configs = [Side.source: from, .destination: to].mapValues { .object(keys.merging(["endpoint": $0]) { $1 }) }
   }

@@ -34,7 +34,7 @@ public enum HostCommand {
     let answer = Descriptor(fcntl(1, F_DUPFD_CLOEXEC, 100))
     dup2(2, 1)
     var result = HostAnswer()
-    do { result.reply = try JSONValue(encoding: LoadedPlugin(file).module) } catch { result.error = FerryError.wrap(error) }
+    do { result.reply = try JSONValue(encoding: file.load().module) } catch { result.error = FerryError.wrap(error) }
     if let bytes = try? JSONValue.encode(result) { try? answer.write(bytes + [10]) }
     _exit(0)
   }

@@ -3,7 +3,7 @@ import FerrySystem
 import Glibc
 
 /// A plugin in this process, checked against the header. Only a host makes one.
-struct LoadedPlugin {
+struct LoadedPlugin: HostedPlugin {
   let file: PluginFile
   let module: PluginModule
   private let providers: [String: ferry_provider]
@@ -33,6 +33,10 @@ struct LoadedPlugin {
   func provider(_ id: String) throws -> ferry_provider {
     guard let found = providers[id] else { throw Self.broken(file, "has no provider '\(id)'", .notFound) }
     return found
+  }
+
+  func instance(_ instructions: HostInstructions, _ services: HostServices) throws -> any HostedInstance {
+    try ProviderInstance(self, instructions, services)
   }
 
   private static func broken(_ file: PluginFile, _ what: String, _ kind: ErrorClass = .internal) -> FerryError {

@@ -50,7 +50,9 @@ public final class PluginCatalog: Sendable {
   private func paths() -> [String] {
     var seen: Set<String> = []
     return folders.flatMap { folder in
-      Files.names(in: folder).filter { $0.hasSuffix(".so") && !$0.hasPrefix(".") && seen.insert($0).inserted }.map { "\(folder)/\($0)" }
+      Files.names(in: folder).filter { name in
+        PluginFile.suffixes.contains { name.hasSuffix($0) } && !name.hasPrefix(".") && seen.insert(name).inserted
+      }.map { "\(folder)/\($0)" }
     }
   }
 

@@ -15,7 +15,7 @@ final class PluginHost: @unchecked Sendable {
     var running = 0
     var cancelled = 0
     /// Used by the first thread, and by `cancel` under the lock.
-    var instance: ProviderInstance?
+    var instance: (any HostedInstance)?
   }
 
   private let queue = Lock(Queue())
@@ -64,9 +64,8 @@ final class PluginHost: @unchecked Sendable {
     do {
       switch job {
       case .start(let instructions):
-        let plugin = try LoadedPlugin(instructions.file)
-        let services = try HostServices(instructions, connection)
-        let created = try ProviderInstance(plugin, instructions, services)
+        let plugin = try instructions.file.load()
+        let created = try plugin.instance(instructions, try HostServices(instructions, connection))
         queue.withLock { $0.instance = created }
         return HostAnswer(reply: [:])
       case .call(let call, let channels):

@@ -3,7 +3,7 @@ import FerrySystem
 import Glibc
 
 /// One provider's instance: translates calls into the ABI's structs and what comes back into replies and errors.
-final class ProviderInstance: @unchecked Sendable {
+final class ProviderInstance: HostedInstance, @unchecked Sendable {
   private let table: ferry_provider
   private let services: HostServices
   private let side: Side
