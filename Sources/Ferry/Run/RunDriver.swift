@@ -100,7 +100,9 @@ final class RunDriver: Sendable {
   func interrupt() { for node in nodes.withLock({ Array($0.values) }) { _ = try? node.send(.cancel) } }
 
   private func faults() -> FaultInjection {
-    FaultInjection { [self] target in
+    // It belongs to the driver: held by it alone, or a process that outlives its runs would keep them all.
+    FaultInjection { [weak self] target in
+      guard let self else { return [] }
       let side: Side = target.hasPrefix("source") || target == "watchdog" ? .source : .destination
       guard let node = nodes.withLock({ $0[side] }) else { return [] }
       if target.hasSuffix("agent") { return [node.agent] }
