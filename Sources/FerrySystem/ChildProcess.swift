@@ -46,10 +46,16 @@ public struct ChildProcess: Sendable {
   /// Waits for its end and says how: its exit code, or 128 + the signal. Once only.
   @discardableResult public func wait() -> Int32 {
     var status: Int32 = 0
-    while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
+    while waitpid(pid, &status, 0) < 0 {
+      // Where an embedding process reaps what is not its own, nobody knows how it ended. That is no success.
+      guard errno == EINTR else { return Self.unknownEnd }
+    }
     let signal = status & 0x7f
     return signal == 0 ? (status >> 8) & 0xff : 128 + signal
   }
+
+  /// What `wait` says of a process whose end somebody else was told.
+  static let unknownEnd: Int32 = 125
 
   /// Sends a signal to its whole process group.
   public func signalGroup(_ signal: Int32) { _ = kill(-pid, signal) }

@@ -18,7 +18,7 @@ public enum Files {
 
   /// Replaces a file atomically: after a crash there is the old one or the new one, never a part. On disk when it returns.
   public static func replace(_ path: String, with bytes: [UInt8], mode: UInt32 = 0o600) throws {
-    let temporary = "\(path).new-\(getpid())"
+    let temporary = "\(path).new-\(getpid())-\(nextSerial())"
     let file = try Descriptor.open(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
     do {
       try file.write(bytes)
@@ -29,6 +29,15 @@ public enum Files {
       throw FerryError.wrap(error)
     }
     try syncFolder(of: path)
+  }
+
+  /// Two threads may replace the same file at once, as two processes may.
+  private static let serial = Lock(0)
+  private static func nextSerial() -> Int {
+    serial.withLock { serial in
+      serial += 1
+      return serial
+    }
   }
 
   /// Makes a new name in a folder durable.
