@@ -21,26 +21,14 @@ extension Engine {
   public func transfer(_ manifest: Manifest, options: RunOptions = RunOptions(), onEvent: @escaping @Sendable (Event) -> Void = { _ in })
     async throws -> RunResult
   {
-    var options = options
-    options.half = .transfer
-    return try await run(Self.deferrable(manifest), options: options, onEvent: onEvent)
+    try await perform(.transfer(manifest, options), onEvent)
   }
 
   /// The destination's half: what is stored is fetched, proven and brought into service.
   public func receive(
     _ manifest: Manifest, _ stored: Stored, options: RunOptions = RunOptions(), onEvent: @escaping @Sendable (Event) -> Void = { _ in }
   ) async throws -> RunResult {
-    var options = options
-    options.half = .receive
-    switch stored {
-    case .snapshot(let name): options.snapshot = name
-    case .receipt(let receipt):
-      guard let transfer = receipt.transfer else {
-        throw FerryError(.invalid, "the receipt of run \(receipt.run) is of no transfer", hint: "`ferry transfer` writes one")
-      }
-      options.snapshots = transfer.snapshots
-    }
-    return try await run(Self.deferrable(manifest), options: options, onEvent: onEvent)
+    try await perform(.receive(manifest, stored, options), onEvent)
   }
 
   /// What is stored of a manifest's items; asked at its destination.
@@ -57,12 +45,37 @@ extension Engine {
     }
   }
 
-  private static func deferrable(_ manifest: Manifest) throws -> Manifest {
+  /// A manifest whose halves can run apart.
+  func deferrable(_ manifest: Manifest) throws -> Manifest {
     guard manifest.mode == .copy else {
       throw FerryError(
         .invalid, "a deferred run copies, and the manifest says 'mode: \(manifest.mode.rawValue)'",
         hint: "the source cannot be left before somebody has received it: say `mode: copy`")
     }
     return manifest
+  }
+}
+
+extension RunOptions {
+  /// The same for the source's half.
+  var transferring: RunOptions {
+    var options = self
+    options.half = .transfer
+    return options
+  }
+
+  /// The same for the destination's half, with what it is to fetch.
+  func receiving(_ stored: Engine.Stored) throws -> RunOptions {
+    var options = self
+    options.half = .receive
+    switch stored {
+    case .snapshot(let name): options.snapshot = name
+    case .receipt(let receipt):
+      guard let transfer = receipt.transfer else {
+        throw FerryError(.invalid, "the receipt of run \(receipt.run) is of no transfer", hint: "`ferry transfer` writes one")
+      }
+      options.snapshots = transfer.snapshots
+    }
+    return options
   }
 }

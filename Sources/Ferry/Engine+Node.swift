@@ -6,7 +6,7 @@ public struct LocalNode: Sendable {
   private let configuration: Engine.Configuration
 
   /// The node of this machine with that home, or the default one.
-  public init(home: String? = nil, configuration: Engine.Configuration = .init()) {
+  public init(home: String? = nil, configuration: Engine.Configuration) {
     store = NodeStore(home: home.map { Files.absolute($0) } ?? NodeStore.defaultHome)
     self.configuration = configuration
   }

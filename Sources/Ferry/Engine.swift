@@ -21,9 +21,9 @@ public final class Engine: Sendable {
     /// The key of each direct channel. A test's own tells whether it shows up anywhere.
     var newKey: @Sendable () -> ChannelKey = { ChannelKey() }
 
-    /// The configuration of an installed `ferry`: plugins from `FERRY_PLUGINS` (folders, with colons between) or else beside the program in
+    /// What a given `ferry` program would use: plugins from `FERRY_PLUGINS` (folders, with colons between) or else beside the program in
     /// `../lib/ferry/plugins`, state in `FERRY_STATE` or else where the user's own is kept.
-    public init(executable: String = Configuration.ownExecutable, stateFolder: String? = nil, pluginFolders: [String]? = nil) {
+    public init(executable: String, stateFolder: String? = nil, pluginFolders: [String]? = nil) {
       self.executable = executable
       self.stateFolder = Files.absolute(stateFolder ?? Environment.all["FERRY_STATE"] ?? "\(NodeStore.defaultHome)/controller")
       let told = Environment.all["FERRY_PLUGINS"]?.split(separator: ":").map(String.init)
@@ -31,13 +31,6 @@ public final class Engine: Sendable {
         (pluginFolders ?? (told == [] ? nil : told) ?? ["\(Files.parent(of: Files.parent(of: executable)))/lib/ferry/plugins"]).map {
           Files.absolute($0)
         }
-    }
-
-    /// The program that this process runs.
-    public static var ownExecutable: String {
-      var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-      let length = readlink("/proc/self/exe", &buffer, buffer.count - 1)
-      return length > 0 ? String(decoding: buffer.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self) : "ferry"
     }
 
     /// Where one run's event log and requests lie.
@@ -66,8 +59,11 @@ public final class Engine: Sendable {
   public let configuration: Configuration
   let journal: any Journal
 
+  /// An engine that uses the `ferry` that is installed, and keeps its state where that one does.
+  public convenience init() throws { try self.init(.installed()) }
+
   /// An engine whose journal is the SQLite file of the state folder.
-  public convenience init(_ configuration: Configuration = Configuration()) throws {
+  public convenience init(_ configuration: Configuration) throws {
     try self.init(configuration, journal: SQLiteJournal(path: "\(configuration.stateFolder)/journal.sqlite"))
   }
 
@@ -84,9 +80,16 @@ public final class Engine: Sendable {
     try Manifest.load(path: path, parameters: parameters, providers: configuration.catalog().schemas)
   }
 
+  /// The same from memory. `file` is its name in messages, `folder` where its relative paths start.
+  public func parse(_ text: [UInt8], file: String, folder: String, parameters: [String: String] = [:]) throws -> Manifest {
+    try Manifest.parse(
+      text: text, file: file, folder: Files.absolute(folder), parameters: parameters, providers: configuration.catalog().schemas)
+  }
+
   /// Asks both nodes whether the migration can be run; changes nothing there.
   public func check(_ manifest: Manifest, options: RunOptions = RunOptions()) async throws -> PreflightReport {
-    try await Threads.run {
+    try options.demandFit(manifest)
+    return try await Threads.run {
       try self.look(manifest) {
         try Preflight(manifest: manifest, options: options, pins: self.configuration.pins()).run([$0, $1]) {
           try Threads.inOrder($0, $1)
@@ -97,6 +100,7 @@ public final class Engine: Sendable {
 
   /// What a run would do; changes nothing.
   public func plan(_ manifest: Manifest, options: RunOptions = RunOptions()) async throws -> Plan {
+    try options.demandFit(manifest)
     let (preflight, channel) = try await Threads.run {
       try self.look(manifest) { source, destination in
         (
@@ -115,16 +119,17 @@ public final class Engine: Sendable {
 
   // MARK: Runs
 
-  /// Begins a run and takes it to its end. Cancelling the task cancels the run, which then goes back.
+  /// Begins a run and takes it to its end; `start` does the same with events that are pulled. Cancelling the task cancels the run, which then goes back.
   /// Throws only if no run began; how a run that began has ended is in the result.
   public func run(_ manifest: Manifest, options: RunOptions = RunOptions(), onEvent: @escaping @Sendable (Event) -> Void = { _ in })
     async throws -> RunResult
   {
-    try await session(begin(manifest, options: options), .forward, onEvent)
+    try await perform(.run(manifest, options), onEvent)
   }
 
   /// Writes a run into the journal and answers its id, without a controller at work on it: `resume` is the first to take it up.
   public func begin(_ manifest: Manifest, options: RunOptions = RunOptions()) throws -> String {
+    try options.demandFit(manifest)
     let id = Hex.random(4)
     if let hooks = manifest.hooks { _ = try HookFolder.load(hooks) }
     try journal.create(
@@ -134,7 +139,7 @@ public final class Engine: Sendable {
 
   /// Goes on with a run that was interrupted.
   public func resume(_ run: String, onEvent: @escaping @Sendable (Event) -> Void = { _ in }) async throws -> RunResult {
-    try await session(find(run).id, .forward, onEvent)
+    try await perform(.resume(run), onEvent)
   }
 
   /// Undoes a run: the source serves as before, nothing is left at the destination. Refused once the destination serves, unless what it has
@@ -142,7 +147,7 @@ public final class Engine: Sendable {
   public func rollback(
     _ run: String, discardDestinationWrites: Bool = false, onEvent: @escaping @Sendable (Event) -> Void = { _ in }
   ) async throws -> RunResult {
-    try await session(find(run).id, .back(.init(discardDestinationWrites: discardDestinationWrites)), onEvent)
+    try await perform(.rollback(run, discardDestinationWrites: discardDestinationWrites), onEvent)
   }
 
   /// Asks the controller that is at work on a run to cancel it.
@@ -174,20 +179,6 @@ public final class Engine: Sendable {
     guard bytes.count > offset, let end = bytes.lastIndex(of: 10), end >= offset else { return [] }
     defer { offset = end + 1 }
     return try bytes[offset...end].split(separator: 10).map { try JSONValue.decode(Event.self, from: Array($0)) }
-  }
-
-  private func session(_ id: String, _ intention: RunSession.Intention, _ onEvent: @escaping @Sendable (Event) -> Void) async throws
-    -> RunResult
-  {
-    let cancellation = Cancellation()
-    return try await withTaskCancellationHandler {
-      try await Threads.run {
-        try RunSession(configuration: self.configuration, journal: self.journal, cancellation: cancellation, handler: onEvent).take(
-          id, intention)
-      }
-    } onCancel: {
-      cancellation.cancel()
-    }
   }
 
   private func ask(_ run: String, _ request: RunRequests.Request) throws {

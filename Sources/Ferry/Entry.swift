@@ -19,7 +19,8 @@ public enum Entry {
     var rest = arguments[...]
     while let name = rest.popFirst(), let value = rest.popFirst() { options[name, default: []].append(value) }
     let home = Files.absolute(options["--home"]?.last ?? NodeStore.defaultHome)
-    let configuration = Engine.Configuration(stateFolder: "\(home)/node", pluginFolders: options["--plugins"])
+    let configuration = Engine.Configuration(
+      executable: Engine.Configuration.ownExecutable, stateFolder: "\(home)/node", pluginFolders: options["--plugins"])
     do {
       if role == "link" {
         try LinkProcess.run(home: home, channel: options["--channel"]?.last ?? "")

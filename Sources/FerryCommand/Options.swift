@@ -34,7 +34,8 @@ struct PluginOptions: ParsableArguments {
     [String] = []
 
   func configuration(state: String? = nil) -> Engine.Configuration {
-    Engine.Configuration(stateFolder: state, pluginFolders: plugins.isEmpty ? nil : plugins)
+    Engine.Configuration(
+      executable: Engine.Configuration.ownExecutable, stateFolder: state, pluginFolders: plugins.isEmpty ? nil : plugins)
   }
 }
 
@@ -49,17 +50,7 @@ struct ManifestOptions: ParsableArguments {
 
   /// What `--set` says.
   func parameters() throws -> [String: String] {
-    var parameters: [String: String] = [:]
-    for text in set {
-      guard let equals = text.firstIndex(of: "="), equals != text.startIndex else {
-        throw ValidationError("--set takes name=value, and '\(text)' is not that")
-      }
-      let name = String(text[..<equals])
-      guard parameters.updateValue(String(text[text.index(after: equals)...]), forKey: name) == nil else {
-        throw ValidationError("--set \(name) is given twice")
-      }
-    }
-    return parameters
+    do { return try Manifest.parameters(set) } catch let error as FerryError { throw ValidationError("--set: \(error.message)") }
   }
 }
 
@@ -72,13 +63,8 @@ struct RunOptionFlags: ParsableArguments {
     []
   @Flag(help: "Go on although the destination looks too small.") var ignoreSpace = false
 
-  /// The options for a manifest; a wait that would never come is an error.
-  func options(for manifest: Manifest) throws -> RunOptions {
-    if let missing = holdBefore.first(where: { !manifest.mode.phases.contains($0) }) {
-      throw FerryError(
-        .invalid, "--hold-before \(missing.rawValue): a run in mode '\(manifest.mode.rawValue)' has no such phase",
-        hint: "it has \(manifest.mode.phases.map(\.rawValue).joined(separator: ", ")); nothing was changed")
-    }
+  /// The options that the flags make.
+  func options() -> RunOptions {
     var options = RunOptions()
     options.maxDowntime = maxDowntime
     options.holdBefore = holdBefore

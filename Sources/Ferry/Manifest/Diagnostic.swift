@@ -44,8 +44,11 @@ public struct ManifestErrors: Error, Sendable, Codable, Hashable, CustomStringCo
   /// Every diagnostic as a person reads it.
   public var description: String { diagnostics.map(\.description).joined(separator: "\n") }
 
-  /// The same as one error of the class `invalid`.
-  public var ferryError: FerryError { FerryError(.invalid, description) }
+  /// How many they are, as one error of the class `invalid`.
+  public var summary: FerryError {
+    let number = diagnostics.count { $0.severity == .error }
+    return FerryError(.invalid, "the manifest has \(number == 1 ? "1 error" : "\(number) errors")", hint: "nothing was changed")
+  }
 }
 
 /// A place in the source. Lines and columns count from 1, columns in Unicode scalars; the end is the first column after it.

@@ -27,6 +27,21 @@ extension Manifest {
     guard let manifest else { throw FerryError(.internal, "a manifest without errors was not built") }
     return manifest
   }
+
+  /// Parameters from texts like `name=value`. Throws `invalid` for one that is none, and for a name that is given twice.
+  public static func parameters(_ texts: [String]) throws -> [String: String] {
+    var parameters: [String: String] = [:]
+    for text in texts {
+      guard let equals = text.firstIndex(of: "="), equals != text.startIndex else {
+        throw FerryError(.invalid, "'\(text)' is not name=value")
+      }
+      let name = String(text[..<equals])
+      guard parameters.updateValue(String(text[text.index(after: equals)...]), forKey: name) == nil else {
+        throw FerryError(.invalid, "'\(name)' is given twice")
+      }
+    }
+    return parameters
+  }
 }
 
 /// The way of a manifest: text → nodes → parameters filled in → held against the table → the typed model and its own rules.

@@ -1,3 +1,5 @@
+import FerrySystem
+
 /// What a run is told beside its manifest.
 public struct RunOptions: Sendable, Codable, Hashable {
   /// Overrides `cutover.max-downtime`.
@@ -15,6 +17,14 @@ public struct RunOptions: Sendable, Codable, Hashable {
 
   /// Nothing beside the manifest.
   public init() {}
+
+  /// Throws if they do not fit a manifest: a wait that would never come.
+  func demandFit(_ manifest: Manifest) throws {
+    guard let missing = holdBefore.first(where: { !manifest.mode.phases.contains($0) }) else { return }
+    throw FerryError(
+      .invalid, "hold-before '\(missing.rawValue)': a run in mode '\(manifest.mode.rawValue)' has no such phase",
+      hint: "it has \(manifest.mode.phases.map(\.rawValue).joined(separator: ", ")); nothing was changed")
+  }
 }
 
 /// How a session of a run ended.

@@ -16,7 +16,7 @@ struct InstallCommand: ParsableCommand {
   func run() throws {
     let engine = try engine.engine()
     let manifest = try manifest.load(by: engine)
-    let options = try flags.options(for: manifest)
+    let options = flags.options()
     let user = user || geteuid() != 0
     if onlyPrints || !engine.canInstall(user: user) {
       try output.show(Unit(unit: engine.unit(manifest, user: user)), engine.unit(manifest, user: user))

@@ -12,7 +12,7 @@ struct PlanCommand: ParsableCommand {
   func run() throws {
     let engine = try engine.engine()
     let manifest = try manifest.load(by: engine)
-    let options = try flags.options(for: manifest)
+    let options = flags.options()
     let plan = try Foreground.wait { try await engine.plan(manifest, options: options) }
     try output.show(plan, text(plan, options))
     guard !plan.preflight.hasErrors else {

@@ -55,7 +55,7 @@ struct PluginsCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-      let configuration = Engine.Configuration()
+      let configuration = Engine.Configuration(executable: Engine.Configuration.ownExecutable)
       let catalog = PluginCatalog(folders: [], lock: nil, executable: configuration.executable, cache: nil)
       let plugin = catalog.plugin(at: file)
       if let error = plugin.error { throw FerryError(.precondition, error.message, hint: error.hint) }

@@ -14,7 +14,7 @@ struct RunCommand: ParsableCommand {
   func run() throws {
     let engine = try engine.engine()
     let manifest = try manifest.load(by: engine)
-    let options = try flags.options(for: manifest)
+    let options = flags.options()
     if detach { return try begin(manifest, options, engine) }
     let budget = (options.maxDowntime ?? manifest.cutover.maxDowntime).map(Words.seconds)
     try Outcome.follow(phases: manifest.mode.phases, budget: budget, json: output.json) { show in

@@ -65,30 +65,3 @@ struct StatusCommand: ParsableCommand {
     return lines.joined(separator: "\n")
   }
 }
-
-/// A run in one line of JSON: its entry without the whole manifest.
-struct RunStatus: Encodable {
-  var kind = "run"
-  var run: String
-  var name: String
-  var mode: Manifest.Mode
-  var status: RunEntry.Status
-  /// Whether a controller is at work on it.
-  var atWork: Bool
-  var begun: Double
-  var ended: Double?
-  var outage: Double?
-  var error: FerryError?
-
-  init(_ entry: RunEntry) {
-    run = entry.id
-    name = entry.manifest.name
-    mode = entry.manifest.mode
-    status = entry.status
-    atWork = entry.isAtWork
-    begun = entry.created
-    ended = entry.ended
-    outage = entry.receipt?.outage.total
-    error = entry.error
-  }
-}

@@ -14,7 +14,7 @@ struct TransferCommand: ParsableCommand {
   func run() throws {
     let engine = try engine.engine()
     let manifest = try manifest.load(by: engine)
-    let options = try flags.options(for: manifest)
+    let options = flags.options()
     let budget = (options.maxDowntime ?? manifest.cutover.maxDowntime).map(Words.seconds)
     let path = receipt
     try Outcome.follow(phases: Half.transfer.phases, budget: budget, json: output.json) { show in

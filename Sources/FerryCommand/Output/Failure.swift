@@ -17,11 +17,11 @@ struct Failure {
     case let end as Ending:
       return end.exit.rawValue
     case let errors as ManifestErrors:
-      Console.complain("\(errors)\nerror: \(count(errors)); nothing was changed")
-      return result(.usage, FerryError(.invalid, count(errors), hint: "nothing was changed"), errors.diagnostics)
+      Console.complain("\(errors)\n\(Failure.sentence(errors.summary))")
+      return end(ResultLine(errors))
     case let error as FerryError:
       Console.complain(Failure.sentence(error))
-      return result(Ferry.ExitCode(error), error)
+      return end(ResultLine(error))
     default:
       return parsing()
     }
@@ -41,24 +41,12 @@ struct Failure {
       return Ferry.ExitCode.done.rawValue
     }
     Console.complain(text.hasPrefix("Error: ") ? "error: \(text.dropFirst(7))" : text)
-    return result(.usage, FerryError(.invalid, FerryTool.message(for: error)))
+    return end(ResultLine(exit: .usage, error: FerryError(.invalid, FerryTool.message(for: error))))
   }
 
-  private func count(_ errors: ManifestErrors) -> String {
-    let number = errors.diagnostics.count { $0.severity == .error }
-    return "the manifest has \(number == 1 ? "1 error" : "\(number) errors")"
-  }
-
-  private func result(_ exit: Ferry.ExitCode, _ error: FerryError, _ diagnostics: [Diagnostic]? = nil) -> Int32 {
-    if asJSON { try? Console.line(Result(exit: exit, error: error, diagnostics: diagnostics)) }
-    return exit.rawValue
-  }
-
-  private struct Result: Encodable {
-    var kind = "result"
-    var exit: Ferry.ExitCode
-    var error: FerryError
-    var diagnostics: [Diagnostic]?
+  private func end(_ line: ResultLine) -> Int32 {
+    if asJSON { try? Console.line(line) }
+    return line.exit.rawValue
   }
 }
 

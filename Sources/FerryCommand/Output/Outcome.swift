@@ -24,7 +24,7 @@ enum Outcome {
     }
     view.end()
     if json {
-      try Console.line(Report(result: result))
+      try Console.line(ResultLine(result))
     } else if let receipt = result.receipt {
       Console.line(Summary(receipt: receipt, budget: budget).text)
     }
@@ -47,18 +47,6 @@ enum Outcome {
     case .running: "run \(result.run) can be resumed"
     case .incomplete: "run \(result.run) is neither done nor undone, a person is needed"
     case .done, .cleaned: nil
-    }
-  }
-
-  /// The last line with `--json`: the result, marked as such between the events.
-  private struct Report: Encodable {
-    let result: RunResult
-    private enum Key: String, CodingKey { case kind }
-
-    func encode(to encoder: any Encoder) throws {
-      try result.encode(to: encoder)
-      var members = encoder.container(keyedBy: Key.self)
-      try members.encode("result", forKey: .kind)
     }
   }
 }

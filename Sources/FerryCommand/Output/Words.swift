@@ -47,9 +47,6 @@ extension RunEntry {
   /// Seconds without service that are acceptable, if anybody said so.
   var budget: Double? { (options.maxDowntime ?? manifest.cutover.maxDowntime).map(Words.seconds) }
 
-  /// Whether the controller of a run that is not at its end still lives.
-  var isAtWork: Bool { status == .running && controller?.isAlive == true }
-
   /// The status as people read it: a run whose controller is gone does not run.
   var state: String { status == .running && !isAtWork ? "interrupted" : status.rawValue }
 
