@@ -44,6 +44,7 @@ let suites = [
   tests("PluginKitTests", ["FerryPluginKit", "TestSupport"]),
   tests("TreeTests", ["FerryTree", "FerryArchive", "FerrySystem", "CLinux", "TestSupport"]),
   tests("CommandTests", ["FerryCommand", "Ferry", "FerrySystem", "TestSupport"]),
+  tests("EmbedTests", ["FerryEmbed", "CFerry", "Ferry", "FerrySystem", "RunSupport", "TestSupport"], exclude: ["Programs"]),
   tests("ServiceTests", ["Ferry", "FerrySystem", "RunSupport", "TestSupport"]),
   tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),
   tests("ConformanceTests", ["Ferry", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"]),
@@ -70,6 +71,8 @@ let package = Package(
     .library(name: "Ferry", targets: ["Ferry"]),
     .library(name: "FerryPluginKit", targets: ["FerryPluginKit"]),
     .executable(name: "ferry", targets: ["FerryCommand"]),
+    // Installed as libferry.so: a product of that name would be the command's twin.
+    .library(name: "FerryEmbed", type: .dynamic, targets: ["FerryEmbed", "FerryLibrary"]),
   ] + plugins.map(\.0),
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -107,6 +110,15 @@ let package = Package(
     .executableTarget(
       name: "FerryCommand",
       dependencies: ["Ferry", .product(name: "ArgumentParser", package: "swift-argument-parser")], swiftSettings: strict),
+    .target(name: "FerryEmbed", dependencies: ["CFerry", "Ferry", "FerrySystem"], swiftSettings: strict),
+    .target(
+      name: "FerryLibrary", exclude: ["exports.map"], publicHeadersPath: ".",
+      linkerSettings: [
+        .unsafeFlags([
+          "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/FerryLibrary/exports.map",
+          "-Xlinker", "-soname=libferry.so.1", "-Xlinker", "-z", "-Xlinker", "nodelete",
+        ])
+      ]),
     .target(name: "TestSupport", dependencies: ["FerrySystem", "CLinux"], path: "Tests/TestSupport", swiftSettings: strict),
     .target(name: "HostSupport", dependencies: ["FerrySystem", "TestSupport"], path: "Tests/HostSupport", swiftSettings: strict),
     .target(
