@@ -44,6 +44,9 @@ public struct ManifestErrors: Error, Sendable, Codable, Hashable, CustomStringCo
   /// Every diagnostic as a person reads it.
   public var description: String { diagnostics.map(\.description).joined(separator: "\n") }
 
+  /// The same as one error of the class `invalid`.
+  public var ferryError: FerryError { FerryError(.invalid, description) }
+
   /// How many they are, as one error of the class `invalid`.
   public var summary: FerryError {
     let number = diagnostics.count { $0.severity == .error }
