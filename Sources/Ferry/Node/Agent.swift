@@ -85,6 +85,7 @@ final class Agent: Sendable {
     case .retire: try node.retire()
     case .proven: try node.noteProven(params.decode(VerifiedRequest.self).verified)
     case .activate: try node.activate()
+    case .letGo: try node.letGo()
     case .start: try node.start()
     case .deactivate: try node.deactivate(evenIfStarted: params.decode(DeactivateRequest.self).evenIfStarted)
     case .renounce: return .int(Int64(try node.renounce()))

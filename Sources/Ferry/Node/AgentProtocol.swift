@@ -11,12 +11,13 @@ enum AgentMethod: String, Codable, CaseIterable {
   case quiesce, thaw, seal, unseal, retire
   /// Destination.
   case proven, activate, start, deactivate, renounce
+  case letGo = "let-go"
   /// Both.
   case discard, release, finish, compare
 }
 
 /// Spoken by both ends; a mismatch names both.
-enum AgentProtocolVersion { static let current = 2 }
+enum AgentProtocolVersion { static let current = 3 }
 
 struct HelloReply: Codable, Sendable {
   var `protocol`: Int

@@ -20,6 +20,14 @@ extension NodeSession {
     }
   }
 
+  /// Lifts the holds without starting anything: hooks are about to make what was received ready.
+  func letGo() throws {
+    try exclusively { held in
+      try held.require(.activating, to: "let go of the services of")
+      try services.letGo()
+    }
+  }
+
   /// Starts the services. That they may have accepted work is on disk before the first of them can.
   func start() throws {
     try exclusively { held in
@@ -42,7 +50,8 @@ extension NodeSession {
         try services.stop()
         // A service that never got healthy has accepted nothing if its state is to the bit what was received; so has nobody.
         guard try evenIfStarted || isUntouched() else { throw Self.mayLose(record.run) }
-      default: break
+      // A hook may have started one.
+      default: if try services.mayRun { try services.stop() }
       }
       try callAll(.deactivate, reversed: true)
       try services.release()

@@ -45,6 +45,7 @@ extension RunDriver {
       try phase(.activate) {
         if try destination.record().state != .starting {
           try step(Step(.activate, side: .destination)) { try destination.send(.activate) }
+          try runStartHooks()
         }
         try step(Step(.activate, act: "start", side: .destination)) { try destination.send(.start) }
       }
@@ -62,6 +63,14 @@ extension RunDriver {
       if try source.record().state == .sealed { try proveUnchanged(roots) }
       try step(Step(.retire, side: .source)) { try source.send(.retire) }
     }
+  }
+
+  /// For what must be done to the received state before a service sees it. Nothing is held meanwhile: a hook may need a unit of its own.
+  private func runStartHooks() throws {
+    guard hooks.contains(where: { $0.point == .start }) else { return }
+    try step(Step(.activate, act: "let-go", side: .destination)) { try destination.send(.letGo) }
+    try runHooks(.start, .before)
+    try runHooks(.start, .after)
   }
 
   /// Before the only other copy goes: the sealed source, read again in full, is what was received.

@@ -3,9 +3,10 @@ import FoundationEssentials
 
 /// An executable of the hook folder, as it travels to the node that runs it.
 public struct Hook: Sendable, Codable, Hashable {
-  /// When it runs: a phase of the run, `switch`, just after `activate`, or `ended`, when all is over, however it went.
+  /// When it runs: a phase of the run; `start`, inside `activate`, when all has its real name and before a service is started; `switch`, just
+  /// after `activate`; or `ended`, when all is over, however it went.
   public enum Point: String, Sendable, Codable, CaseIterable {
-    case check, prepare, copy, quiesce, final, verify, seal, activate, `switch`, retire, ended
+    case check, prepare, copy, quiesce, final, verify, seal, activate, start, `switch`, retire, ended
 
     /// The point that a phase is.
     public init(_ phase: Phase) { self = Point(rawValue: phase.rawValue) ?? .check }

@@ -92,6 +92,21 @@ public struct ServiceGroup: Sendable {
     }
   }
 
+  /// Lifts the holds for others to start what they need; from now on anything may run.
+  func letGo() throws {
+    var notes = try ServiceNotes.read(notesPath)
+    for driver in drivers {
+      let name = driver.context.spec.name
+      guard let found = notes.services[name]?.found else { continue }
+      notes.services[name]?.last = .started
+      try notes.write(notesPath)
+      try step(driver, .released) { try driver.release(found) }
+    }
+  }
+
+  /// Whether one of them was started, or let go of, and not stopped since.
+  var mayRun: Bool { get throws { try ServiceNotes.read(notesPath).services.values.contains { $0.found != nil && $0.last == .started } } }
+
   /// Lifts the holds without starting anything.
   public func release() throws {
     var notes = try ServiceNotes.read(notesPath)
