@@ -17,7 +17,11 @@ struct RsyncConfig: Decodable {
   var endpoint: Endpoint
   var exclude: [String]?
   var include: [String]?
+  /// rsync's own rules, in their order.
+  var filter: [String]?
   var filterFile: String?
+  /// Entries of the folder that are each end's own.
+  var keep: [String]?
   var transport: Transport?
   var oneFileSystem: Bool?
   var wholeFile: Bool?
@@ -26,7 +30,7 @@ struct RsyncConfig: Decodable {
   var allowEmpty: Bool?
 
   enum CodingKeys: String, CodingKey {
-    case endpoint, exclude, include, transport, checksum, replace
+    case endpoint, exclude, include, filter, keep, transport, checksum, replace
     case filterFile = "filter-file"
     case oneFileSystem = "one-file-system"
     case wholeFile = "whole-file"
@@ -34,11 +38,12 @@ struct RsyncConfig: Decodable {
   }
 
   /// Whether rsync decides what is moved; if not, it is all there is.
-  var selects: Bool { exclude?.isEmpty == false || include?.isEmpty == false || filterFile != nil || oneFileSystem == true }
+  var selects: Bool { [exclude, include, filter, keep].contains { $0?.isEmpty == false } || filterFile != nil || oneFileSystem == true }
 
-  /// rsync takes the first rule that fits, so what is included comes first.
+  /// rsync takes the first rule that fits: what is kept comes before all others, and what is included before what is excluded.
   var rules: [String] {
-    (include ?? []).map { "--include=\($0)" } + (exclude ?? []).map { "--exclude=\($0)" } + (filterFile.map { ["--filter=. \($0)"] } ?? [])
+    (keep ?? []).map { "--exclude=/\($0)" } + (include ?? []).map { "--include=\($0)" } + (exclude ?? []).map { "--exclude=\($0)" }
+      + (filter ?? []).map { "--filter=\($0)" } + (filterFile.map { ["--filter=. \($0)"] } ?? [])
   }
 
   static let schema = """
@@ -51,7 +56,11 @@ struct RsyncConfig: Decodable {
         "address": {"type": "string", "description": "with transport daemon: the one address that it listens on; 127.0.0.1 unless told"}}},
       "exclude": {"type": "array", "items": {"type": "string"}, "description": "rsync exclude patterns"},
       "include": {"type": "array", "items": {"type": "string"}, "description": "rsync include patterns; they come before exclude"},
+      "filter": {"type": "array", "items": {"type": "string", "pattern": "^[-+HSPR][!/srpx]* .+$"},
+        "description": "rsync filter rules, such as '- /cache/'; they come after exclude"},
       "filter-file": {"type": "string", "pattern": "^/", "description": "file with rsync filter rules, at the source; they come last"},
+      "keep": {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z0-9._@+-]+$"},
+        "description": "entries of the folder that are each end's own: never sent, whatever the rules say, and at the target they stay"},
       "transport": {"enum": ["channel", "daemon"], "description": "channel: on Ferry's channel; daemon: an rsync daemon for this run"},
       "one-file-system": {"type": "boolean", "description": "stay on the file system of the folder"},
       "whole-file": {"type": "boolean", "description": "send changed files whole instead of their changed parts"},

@@ -45,15 +45,16 @@ final class RsyncProvider: StateProvider {
     guard context.side == .source else {
       // Excluded files never arrive: what is there is what was selected.
       let root = try target.current(active: request.target == .active)
-      return try request.compute([.init(root)], form: context.kv.get(Self.formKey) ?? offered.form, context)
+      let selection = config.keep.map { target.selection(keeping: $0) }
+      return try request.compute([.init(root, selection: selection)], form: context.kv.get(Self.formKey) ?? offered.form, context)
     }
     let form = try context.kv.get(Self.formKey) ?? source.form(request.offer)
     return try request.compute([.init(source.folder(), selection: source.selection(form))], form: form, context)
   }
 
-  func activate() throws { try target.activate() }
-  func deactivate() throws { try target.deactivate() }
-  func discard() throws { if context.side == .destination { try target.discard() } }
+  func activate() throws { try target.activate(keeping: config.keep ?? []) }
+  func deactivate() throws { try target.deactivate(keeping: config.keep ?? []) }
+  func discard() throws { if context.side == .destination { try target.discard(keeping: config.keep ?? []) } }
   func release() throws { if context.side == .destination { try target.release() } }
   func retire() throws { try source.retire() }
 }

@@ -99,8 +99,13 @@ public struct StagedFolder {
     return path
   }
 
-  /// Exchanges the two names.
-  public func activate() throws {
+  /// Exchanges the two names. Entries of the old folder that are kept move along into the new one.
+  public func activate(keeping kept: [String] = []) throws {
+    try exchange()
+    try carry(kept, from: Identity(of: aside) != nil ? aside : received, to: path)
+  }
+
+  private func exchange() throws {
     if try isActive() { return }
     let staged = try staged()
     if Identity(of: path) == nil {
@@ -114,9 +119,10 @@ public struct StagedFolder {
     try sync()
   }
 
-  /// Exchanges them back.
-  public func deactivate() throws {
+  /// Exchanges them back, and what is kept as well.
+  public func deactivate(keeping kept: [String] = []) throws {
     if try isActive() {
+      try carry(kept, from: path, to: Identity(of: aside) != nil ? aside : received)
       if Identity(of: received) != nil {
         try rename(received, path, Self.exchange)
       } else {
@@ -128,8 +134,8 @@ public struct StagedFolder {
   }
 
   /// What was there before is back, and nothing of the run is left.
-  public func discard() throws {
-    try deactivate()
+  public func discard(keeping kept: [String] = []) throws {
+    try deactivate(keeping: kept)
     try release()
   }
 
@@ -198,6 +204,36 @@ public struct StagedFolder {
     guard failed < 0 else { return }
     if failed == -EINVAL, flags == Self.exchange { throw FerryError(.unsupported, "this file system cannot exchange two folders") }
     throw FerryError(errno: -failed, "cannot give \(from) the name \(to)")
+  }
+
+  /// All of the folder but what stays with its name.
+  public func selection(keeping kept: [String]) -> TreeSelection {
+    let staying = staying(kept)
+    return TreeSelection { path, _ in path.contains(0x2f) || !staying(String(decoding: path, as: UTF8.self)) }
+  }
+
+  /// Whether an entry of the folder stays with its name: one that is kept, or what another item of this run fills beside a file in here.
+  private func staying(_ kept: [String]) -> @Sendable (String) -> Bool {
+    let ending = ".ferry-\(run)"
+    return { kept.contains($0) || ($0.hasPrefix(".") && $0.hasSuffix(ending)) }
+  }
+
+  /// May be repeated: what has moved already is not there any more.
+  private func carry(_ kept: [String], from old: String, to new: String) throws {
+    guard Identity(of: old) != nil, Identity(of: new) != nil else { return }
+    let names = Files.names(in: old).filter(staying(kept))
+    if names.isEmpty { return }
+    // A folder's time is part of what was proven.
+    let times = try [old, new].map { folder in
+      var status = stat()
+      guard stat(folder, &status) == 0 else { throw FerryError(errno: errno, "cannot look at \(folder)") }
+      return (folder, [status.st_atim, status.st_mtim])
+    }
+    for name in names { try rename("\(old)/\(name)", "\(new)/\(name)", 0) }
+    for (folder, time) in times where utimensat(AT_FDCWD, folder, time, 0) != 0 {
+      throw FerryError(errno: errno, "cannot set the times of \(folder)")
+    }
+    try sync()
   }
 
   private func sync() throws {

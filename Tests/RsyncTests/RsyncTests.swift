@@ -72,6 +72,34 @@ import Testing
     }
   }
 
+  @Test("what is kept is each end's own: never sent, whatever the rules say, and it stays with the target's name, there and back")
+  func kept() throws {
+    for name in ["own", "shared", "cache/x", "a.tmp"] { try folder.write("a/state/\(name)", "source") }
+    // Another item of the run fills a file in here.
+    for name in ["own", "old", ".env.ferry-run1/tree"] { try folder.write("b/state/\(name)", "target") }
+    let harness = try harness(["keep": ["own"], "filter": ["+ /own", "- /cache/", "- *.tmp"], "replace": true])
+    #expect(try errors(harness, .destination) == [])
+    let digests = try harness.moveUntilVerified()
+    #expect(digests.source == digests.destination)
+    for _ in 0..<2 {
+      try harness.call(.destination, .activate)
+      #expect(Files.names(in: to) == [".env.ferry-run1", "own", "shared"])
+      #expect(try folder.read("b/state/own") == "target")
+      #expect(try harness.digest(.destination, full: true, target: "active") == digests.source)
+      for _ in 0..<2 {
+        harness.kill(.destination)
+        try harness.call(.destination, .deactivate)
+        #expect(Files.names(in: to) == [".env.ferry-run1", "old", "own"])
+        #expect(try folder.read("b/state/own") == "target")
+      }
+    }
+    for call in [ProviderCall.activate, .activate, .release] { try harness.call(.destination, call) }
+    #expect(Files.names(in: to) == [".env.ferry-run1", "own", "shared"])
+    #expect(Files.names(in: folder("b")) == ["state"])
+    try harness.call(.source, .retire)
+    #expect(Files.names(in: from) == ["a.tmp", "cache", "own"])
+  }
+
   @Test("the final pass deletes what is no more; the passes before it do not")
   func deletes() throws {
     try folder.write("a/state/stays", "")
