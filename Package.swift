@@ -54,6 +54,7 @@ let suites = [
   tests(
     "ModuleTests",
     ["EnvFilePlugin", "SystemdUnitsPlugin", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
+  tests("NS8Tests", ["Ferry", "FerrySystem", "HostSupport", "TestSupport"], exclude: ["Modules"]),
   tests("ResticTests", ["ResticPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
   tests("TidbTests", ["TidbBrPlugin", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("RecordCloneTests", ["RecordClonePlugin", "Ferry", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"]),
