@@ -1,11 +1,10 @@
 import FerrySystem
 import Glibc
-import TestSupport
 
 /// A file system of its own, on a loop device below a temporary folder; unmounted with its last reference.
-final class LoopFileSystem {
+public final class LoopFileSystem {
   /// What is made.
-  enum Kind: String, CaseIterable, Sendable {
+  public enum Kind: String, CaseIterable, Sendable {
     case xfs, btrfs, ext4
     /// ext4 as it was: no times beyond 2038 or below a second.
     case small
@@ -22,10 +21,11 @@ final class LoopFileSystem {
   }
 
   /// The folder that it is mounted on.
-  let path: String
+  public let path: String
   private let folder: TemporaryFolder
 
-  init(_ kind: Kind, in folder: TemporaryFolder, megabytes: Int = 600) throws {
+  /// Makes one of a size, and mounts it.
+  public init(_ kind: Kind, in folder: TemporaryFolder, megabytes: Int = 600) throws {
     self.folder = folder
     path = folder("mount-\(kind.rawValue)")
     let image = folder("image-\(kind.rawValue)")
@@ -39,7 +39,7 @@ final class LoopFileSystem {
   deinit { _ = try? Command(["umount", "-l", path]).run() }
 
   /// Whether this user, machine and kernel have it.
-  static func works(_ kind: Kind) -> Bool {
+  public static func works(_ kind: Kind) -> Bool {
     guard geteuid() == 0, (try? Programs.find(kind.make[0])) != nil, Files.exists("/dev/loop-control") else { return false }
     let known = (try? Files.read("/proc/filesystems")).map { String(decoding: $0, as: UTF8.self) } ?? ""
     guard known.split(separator: "\n").contains(where: { $0.split(separator: "\t").last == kind.name[...] }) else { return false }
