@@ -18,7 +18,8 @@ func plugin(_ name: String, folder: String, dependencies: [Target.Dependency]) -
 
 let plugins = [
   plugin("example", folder: "Example", dependencies: ["CFerry"]),
-  plugin("podman-volume", folder: "PodmanVolume", dependencies: ["FerryPluginKit", "FerryTree", "FerryArchive", "FerryEngine"]),
+  plugin(
+    "podman-volume", folder: "PodmanVolume", dependencies: ["FerryPluginKit", "FerryTree", "FerryTreeKit", "FerryArchive", "FerryEngine"]),
   plugin("docker-layer", folder: "DockerLayer", dependencies: ["FerryPluginKit", "FerryTree", "FerryArchive", "FerryEngine"]),
   plugin("record-clone", folder: "RecordClone", dependencies: ["FerryPluginKit", "FerryRecords", "Haystack", "FerrySystem"]),
   plugin("tree", folder: "Tree", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),

@@ -166,7 +166,7 @@ struct VolumeDestination {
       })
   }
 
-  private func part(_ digest: VolumeDigest, _ name: String, _ index: Int, _ root: String, _ form: TreeForm) throws -> VolumeDigest.Part {
+  private func part(_ digest: VolumeDigest, _ name: String, _ index: Int, _ root: String, _ form: TreeForm) throws -> TreeDigest.Part {
     let receiver = try TreeReceiver(root: root, state: provider.state(index), options: provider.treeOptions(form))
     return try digest.part(name, index) { try receiver.digest($0, algorithm: $1, listing: $2) }
   }
