@@ -34,6 +34,15 @@ import Testing
     try moves("sftp:nobody@nowhere:\(backup.repository)", keys: ["options": [.string("sftp.command=\(try ResticServer.program())")]])
   }
 
+  @Test("an S3 server")
+  func s3() throws {
+    let server = try StandIn("s3-server")
+    try moves(
+      "s3:http://127.0.0.1:\(server.line)/backups/image/uuid",
+      keys: ["environment": ["AWS_DEFAULT_REGION=us-east-1"], "check": "all", "keep": ["last": 1]],
+      secrets: ["AWS_ACCESS_KEY_ID": "AKIACANARY", "AWS_SECRET_ACCESS_KEY": "s3/canary"])
+  }
+
   @Test("rclone")
   func rclone() throws { try moves("rclone::local:\(backup.repository)") }
 

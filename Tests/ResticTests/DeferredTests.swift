@@ -182,6 +182,32 @@ import Testing
     #expect(try ferry("snapshots", path).output.contains(run.id))
   }
 
+  @Test("a transfer whose ferry is killed in the middle of a backup leaves no restic at work, and is whole when it is resumed")
+  func killedInBackup() async throws {
+    let noise = try Descriptor.open(folder("a/state/noise"), O_WRONLY | O_CREAT, mode: 0o644)
+    var command = Command(["head", "-c", "150000000", "/dev/urandom"])
+    command.output = .descriptor(noise.number)
+    try #require(command.run().succeeded)
+    let null = try Descriptor.open("/dev/null", O_RDWR)
+    let process = try ChildProcess.spawn(
+      [Products.ferry, "transfer", manifest()],
+      environment: ["FERRY_STATE": folder("one/state"), "FERRY_PLUGINS": folder("plugins")],
+      descriptors: [0: null.number, 1: null.number, 2: null.number])
+    try waitFor("the first pack") { !packs().isEmpty }
+    kill(process.pid, SIGKILL)
+    process.wait()
+    try #require(backup.snapshots().isEmpty, "it was over before it was killed")
+    try waitFor("the end of its restic") {
+      try !Command(["sh", "-c", "grep -lsz 'RESTIC_REPOSITORY=\(backup.repository)$' /proc/[0-9]*/environ"]).run().succeeded
+    }
+    let run = try #require(engine().history().first).id
+    let resumed = try ferry("resume", run)
+    #expect(resumed.code == 0, "\(resumed.errors)")
+    let received = try ferry("receive", run)
+    #expect(received.code == 0, "\(received.errors)")
+    #expect(try Oracle.describe(backup.to) == Oracle.describe(backup.from))
+  }
+
   @Test("two transfers into one repository at once both come to their end")
   func atOnce() async throws {
     let (one, two) = (try manifest("one", item: "keep: { last: 1 }"), try manifest("two", item: "keep: { last: 1 }", to: folder("b/two")))
