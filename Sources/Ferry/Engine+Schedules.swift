@@ -8,8 +8,10 @@ extension Engine {
     public var schedule: Schedule
     /// How its last run went; nil: it has not run yet.
     public var last: Schedule.Last?
-    /// When its timer goes off next, in systemd's words; nil: it does not.
+    /// When its timer goes off next, in systemd's words; nil: it does not, or not before the one that it has started has ended.
     public var next: String?
+    /// Whether what its timer has started is at work.
+    public var atWork: Bool
   }
 
   /// The two files that make a schedule, by name: the timer's and the service's.
@@ -57,9 +59,13 @@ extension Engine {
       let last =
         Files.exists(lastPath(schedule.name)) ? try JSONValue.decode(Schedule.Last.self, from: Files.read(lastPath(schedule.name))) : nil
       let said = try? UnitManager(user: schedule.user).systemctl(
-        ["show", "--property=NextElapseUSecRealtime", "--value", "\(schedule.unit).timer"])
-      let next = said.map { $0.output.split(separator: "\n").first.map(String.init) ?? "" } ?? ""
-      return ScheduleStatus(schedule: schedule, last: last, next: next.isEmpty || next == "n/a" ? nil : next)
+        ["show", "--property=NextElapseUSecRealtime,SubState", "\(schedule.unit).timer"])
+      func property(_ name: String) -> String {
+        said?.output.split(separator: "\n").first { $0.hasPrefix("\(name)=") }.map { String($0.dropFirst(name.utf8.count + 1)) } ?? ""
+      }
+      let next = property("NextElapseUSecRealtime")
+      return ScheduleStatus(
+        schedule: schedule, last: last, next: next.isEmpty || next == "n/a" ? nil : next, atWork: property("SubState") == "running")
     }
   }
 

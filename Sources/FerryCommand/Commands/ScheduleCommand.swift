@@ -69,7 +69,7 @@ struct ScheduleCommand: ParsableCommand {
       return """
         \(status.schedule.name)  \(status.schedule.calendar)\(status.schedule.enabled ? "" : "  off")
           last  \(last ?? "never")
-          next  \(status.next ?? "not by itself")
+          next  \(status.next ?? (status.atWork ? "when what is at work has ended" : "not by itself"))
         """
     }
   }
