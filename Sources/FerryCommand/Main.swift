@@ -37,6 +37,7 @@ struct FerryTool: ParsableCommand {
       CommandGroup(
         name: "Afterwards",
         subcommands: [HistoryCommand.self, ReceiptCommand.self, VerifyCommand.self, CleanupCommand.self, UnlockCommand.self]),
-      CommandGroup(name: "Tools", subcommands: [PluginsCommand.self, SchemaCommand.self, NodeCommand.self, RecordsCommand.self]),
+      CommandGroup(
+        name: "Tools", subcommands: [PluginsCommand.self, CallCommand.self, SchemaCommand.self, NodeCommand.self, RecordsCommand.self]),
     ])
 }

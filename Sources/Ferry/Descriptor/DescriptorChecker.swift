@@ -12,6 +12,7 @@ struct DescriptorChecker {
     for entry in root["callbacks"]?.entries ?? [] {
       if let callback = descriptor.callbacks[entry.key] { NativeStepChecker(descriptor, findings).check(callback) }
     }
+    for oneOff in descriptor.oneOffs.values { NativeStepChecker(descriptor, findings).check(oneOff) }
     for node in root["providers"]?.list ?? [] {
       if let provider = descriptor.providers[node["id"]?.text ?? ""] { check(provider, node) }
     }

@@ -11,7 +11,7 @@ final class DescriptorInstance: HostedInstance, @unchecked Sendable {
   private let place: DescriptorPlace?
   /// Values that live as long as this process, and what they owe.
   private var kept: [String: NativeValue] = [:]
-  private var debts = NativeDebts()
+  private let debts = NativeDebts()
   private struct Running {
     var isCancelled = false
     var stream: DescriptorStream?
@@ -179,8 +179,7 @@ final class DescriptorInstance: HostedInstance, @unchecked Sendable {
       remember: { [services] name, value in
         guard value.isTrue || !value.words.isEmpty else { return try services.memory.remove("kv.\(name)") }
         try services.memory.put("kv.\(name)", Array(value.words.utf8))
-      }, isCancelled: { [running] in running.withLock { $0.isCancelled } },
-      onKept: { [self] in debts.add($0, $1) })
+      }, isCancelled: { [running] in running.withLock { $0.isCancelled } }, kept: debts)
     defer { for name in provider.keep { kept[name] = frame[name] } }
     try runner.run(steps, frame)
     var counts: [String: JSONValue] = [:]

@@ -29,15 +29,20 @@ struct DescriptorReader {
     let callbacks = (root["callbacks"]?.entries ?? []).map { callback($0, typed["callbacks"]?[$0.key] ?? [:]) }
     let nodes = root["providers"]?.list ?? []
     let providers = zip(nodes, typed["providers"]?.array ?? []).map { provider($0, $1) }
-    let module = PluginModule(
+    var module = PluginModule(
       name: typed["name"]?.string ?? "", version: typed["version"]?.string ?? "", vendor: typed["vendor"]?.string ?? "", abiMinor: 0,
       providers: providers.map(\.description))
+    let oneOffs = (root["calls"]?.entries ?? []).map { entry in
+      (entry.key, PluginDescriptor.OneOff(values: arguments(entry.value["with"]), steps: steps(entry.value["steps"])))
+    }
+    module.calls = oneOffs.isEmpty ? nil : oneOffs.map(\.0)
     for (index, provider) in providers.enumerated() where providers[..<index].contains(where: { $0.provider.id == provider.provider.id }) {
       findings.add(.meaning, nodes[index].mark, "there are two providers \(quoted(provider.provider.id))")
     }
     let descriptor = PluginDescriptor(
       module: module, functions: Dictionary(functions.map { ($0.name, $0) }) { first, _ in first },
       callbacks: Dictionary(callbacks.map { ($0.name, $0) }) { first, _ in first },
+      oneOffs: Dictionary(oneOffs) { first, _ in first },
       providers: Dictionary(providers.map { ($0.provider.id, $0.provider) }) { first, _ in first })
     DescriptorChecker(root: root, descriptor: descriptor, findings: findings).check()
     LibraryChecker(root: root, descriptor: descriptor, findings: findings).check()

@@ -16,6 +16,7 @@ public enum DescriptorSchema {
       required: true),
     .key("functions", .map(function, keys: namePattern), "The library's functions, by name.", required: true),
     .key("callbacks", .map(callback, keys: namePattern), "Functions that the library calls."),
+    .key("calls", .map(oneOff, keys: namePattern), "What `ferry call` and a service's `call:DESCRIPTOR.NAME` do."),
     .key("providers", .list(provider), "What a manifest names under `provider`.", default: []),
   ])
 
@@ -47,6 +48,12 @@ public enum DescriptorSchema {
     .key("steps", steps, "What it does.", required: true),
     .key("result", scalar, "What it returns.", words: "0"),
     .key("failed", scalar, "What it returns once a step has failed or the call was cancelled.", words: "`result`"),
+  ])
+
+  static let oneOff = Shape.record([
+    .key("summary", .text(), "One line for people."),
+    .key("with", .map(type(NativeType.callbackNames), keys: namePattern), "Types by names: the values that a caller must give."),
+    .key("steps", steps, "What it does.", required: true),
   ])
 
   static let provider: Shape = {

@@ -46,6 +46,13 @@ struct NativeStepChecker {
     for value in [callback.result, callback.failed].compactMap({ $0 }) { fit(value, callback.returns, "the result", names) }
   }
 
+  /// What belongs to no item: it sees what its caller gives.
+  func check(_ oneOff: PluginDescriptor.OneOff) {
+    var names = Dictionary(oneOff.values.compactMap { value in value.type.kind.map { (value.name, $0) } }) { first, _ in first }
+    for counter in Self.counters { names[counter] = .number }
+    walk(oneOff.steps, &names)
+  }
+
   /// A call that gives an error its words.
   func check(_ call: NativeStep.Call, names: [String: Kind]) {
     var names = names

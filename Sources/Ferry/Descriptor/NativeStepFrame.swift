@@ -54,18 +54,18 @@ final class NativeStepFrame: @unchecked Sendable {
 }
 
 /// What a library has given and takes back: the last first.
-struct NativeDebts {
+final class NativeDebts {
   private var owed: [(function: NativeFunction, address: UInt)] = []
 
-  mutating func add(_ function: NativeFunction, _ address: UInt) { if address != 0 { owed.append((function, address)) } }
+  func add(_ function: NativeFunction, _ address: UInt) { if address != 0 { owed.append((function, address)) } }
 
   /// A step has let go of it itself.
-  mutating func settle(_ function: String, _ address: UInt) {
+  func settle(_ function: String, _ address: UInt) {
     if let index = owed.lastIndex(where: { $0.function.spec.name == function && $0.address == address }) { owed.remove(at: index) }
   }
 
   /// Lets go of all; the first that does not work is the answer.
-  mutating func settleAll() -> FerryError? {
+  func settleAll() -> FerryError? {
     var failure: FerryError?
     while let last = owed.popLast() {
       let spec = last.function.spec

@@ -7,25 +7,25 @@ final class NativeStepRunner: @unchecked Sendable {
   private let resolve: @Sendable ([String]) throws -> NativeValue
   private let remember: @Sendable (String, NativeValue) throws -> Void
   private let isCancelled: @Sendable () -> Bool
-  private var debts = NativeDebts()
+  private let debts = NativeDebts()
   /// Texts and callbacks that a library may hold until the ability ends.
   private var texts: [UnsafeMutablePointer<CChar>] = []
   private var callbacks: [String: NativeCallback] = [:]
   private let keep: Set<String>
-  /// Lets go of what outlives the ability.
-  private let onKept: (NativeFunction, UInt) -> Void
+  /// What outlives the ability.
+  private let kept: NativeDebts
 
   init(
     _ library: NativeBinding, keep: Set<String>, resolve: @escaping @Sendable ([String]) throws -> NativeValue,
     remember: @escaping @Sendable (String, NativeValue) throws -> Void, isCancelled: @escaping @Sendable () -> Bool,
-    onKept: @escaping (NativeFunction, UInt) -> Void
+    kept: NativeDebts = NativeDebts()
   ) {
     self.library = library
     self.keep = keep
     self.resolve = resolve
     self.remember = remember
     self.isCancelled = isCancelled
-    self.onKept = onKept
+    self.kept = kept
   }
 
   deinit { texts.forEach { free($0) } }
@@ -105,7 +105,7 @@ final class NativeStepRunner: @unchecked Sendable {
       case .value(let expression): words += try self.words(expression, expected, of: spec, frame)
       }
     }
-    if words.count == 1 { debts.settle(spec.name, UInt(words[0])) }
+    if words.count == 1 { [debts, kept].forEach { $0.settle(spec.name, UInt(words[0])) } }
     let outcome = function.call(words)
     var outs: [String: NativeValue] = [:]
     for (index, (argument, expected)) in zip(call.arguments, spec.arguments).enumerated() {
@@ -127,7 +127,7 @@ final class NativeStepRunner: @unchecked Sendable {
 
   private func owe(_ spec: PluginDescriptor.Function, _ address: UInt, _ isKept: Bool) {
     guard let free = spec.free, let function = try? library.function(free) else { return }
-    if isKept { onKept(function, address) } else { debts.add(function, address) }
+    (isKept ? kept : debts).add(function, address)
   }
 
   /// An argument as the words that C passes.

@@ -5,6 +5,7 @@ struct PluginDescriptor: Sendable {
   var module: PluginModule
   var functions: [String: Function]
   var callbacks: [String: Callback]
+  var oneOffs: [String: OneOff]
   var providers: [String: Provider]
 
   /// A function of a library.
@@ -53,6 +54,12 @@ struct PluginDescriptor: Sendable {
     var result: NativeStep.Expression?
     /// What it returns once something has failed.
     var failed: NativeStep.Expression?
+  }
+
+  /// Steps that belong to no item.
+  struct OneOff: Sendable {
+    var values: [Argument]
+    var steps: [NativeStep]
   }
 
   /// What is moved, if it has a place of its own: Ferry then fills it under a private name and gives it its name, or undoes that.

@@ -73,7 +73,9 @@ final class Agent: Sendable {
       let request = try params.decode(HooksRequest.self)
       let report = node.surroundings.report
       return try HookRunner(folder: "\(node.folder)/hooks").run(
-        request.hooks, input: request.input, timeout: request.timeout, onLog: { report(.log(item: nil, level: .info, text: $0)) })
+        request.hooks, input: request.input,
+        environment: FerryProgram(executable: node.surroundings.executable, plugins: node.surroundings.pluginFolders).environment,
+        timeout: request.timeout, onLog: { report(.log(item: nil, level: .info, text: $0)) })
     case .touch:
       guard try node.surroundings.store.record(node.record.run, .source)?.epoch == node.epoch else { break }
       try Watchdog.touch(folder: node.folder, for: open.request.watchdog)

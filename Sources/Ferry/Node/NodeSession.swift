@@ -42,7 +42,8 @@ final class NodeSession: Sendable {
     hosts = Dictionary(record.items.map { ($0.name, Lock<HostProcess?>(nil)) }) { first, _ in first }
     let report = surroundings.report
     services = ServiceGroup(
-      run: record.run, side: record.side, services: record.services, folder: "\(folder)/services", report: { report(.service($0)) })
+      run: record.run, side: record.side, services: record.services, folder: "\(folder)/services",
+      ferry: FerryProgram(executable: surroundings.executable, plugins: surroundings.pluginFolders), report: { report(.service($0)) })
   }
 
   /// Runs one act alone under the record's lock, refused if a later session has taken over.

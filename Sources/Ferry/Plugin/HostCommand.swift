@@ -10,7 +10,8 @@ public enum HostCommand {
   /// A crash says its signal. A page of backtrace would push the plugin's last words out of the error, and its handler is the process's.
   static let environment: [String: String?] = ["SWIFT_BACKTRACE": "enable=no"]
 
-  /// Runs `ferry host` (instructions come over descriptor 3) or `ferry host --describe FILE SHA256` (prints JSON), and ends the process.
+  /// Runs `ferry host` (instructions come over descriptor 3) or `ferry host --describe FILE SHA256` or
+  /// `ferry host --call FILE SHA256 NAME VALUES` (print JSON), and ends the process.
   public static func run(_ arguments: [String]) -> Never {
     // A core of a host would hold secrets; a peer that goes away is an error of the write, not a signal.
     var none = rlimit(rlim_cur: 0, rlim_max: 0)
@@ -18,7 +19,10 @@ public enum HostCommand {
     signal(SIGPIPE, SIG_IGN)
     switch arguments.first {
     case nil: serve()
-    case "--describe" where arguments.count == 3: describe(PluginFile(path: arguments[1], sha256: arguments[2]))
+    case "--describe" where arguments.count == 3:
+      answer { try JSONValue(encoding: PluginFile(path: arguments[1], sha256: arguments[2]).load().module) }
+    case "--call" where arguments.count == 5:
+      answer { try call(PluginFile(path: arguments[1], sha256: arguments[2]), arguments[3], arguments[4]) }
     default: usage()
     }
   }
@@ -29,14 +33,19 @@ public enum HostCommand {
     _exit(2)
   }
 
-  private static func describe(_ file: PluginFile) -> Never {
-    // What the plugin prints while it is loaded must not mix with the answer.
+  private static func answer(_ work: () throws -> JSONValue) -> Never {
+    // What the plugin prints must not mix with the answer.
     let answer = Descriptor(fcntl(1, F_DUPFD_CLOEXEC, 100))
     dup2(2, 1)
     var result = HostAnswer()
-    do { result.reply = try JSONValue(encoding: file.load().module) } catch { result.error = FerryError.wrap(error) }
+    do { result.reply = try work() } catch { result.error = FerryError.wrap(error) }
     if let bytes = try? JSONValue.encode(result) { try? answer.write(bytes + [10]) }
     _exit(0)
+  }
+
+  private static func call(_ file: PluginFile, _ name: String, _ values: String) throws -> JSONValue {
+    guard let plugin = try file.load() as? DescribedPlugin else { throw FerryError(.unsupported, "plugin \(file.path) has no calls") }
+    return try plugin.call(name, JSONValue(parsing: values).decode())
   }
 
   private static func serve() -> Never {

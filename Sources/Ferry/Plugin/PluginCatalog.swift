@@ -76,9 +76,13 @@ public final class PluginCatalog: Sendable {
   }
 
   private func ask(_ file: PluginFile) throws -> PluginModule {
+    try host(file, ["--describe", file.path, file.sha256], timeout: .seconds(60)).decode(PluginModule.self)
+  }
+
+  /// What a host of its own answers that is started for one question.
+  private func host(_ file: PluginFile, _ arguments: [String], timeout: Duration?) throws -> JSONValue {
     let place = "plugin \(file.path)"
-    var command = Command(
-      [executable, "host", "--describe", file.path, file.sha256], environment: HostCommand.environment, timeout: .seconds(60))
+    var command = Command([executable, "host"] + arguments, environment: HostCommand.environment, timeout: timeout)
     command.grace = .milliseconds(200)
     let outcome = try command.run()
     guard outcome.succeeded else {
@@ -86,9 +90,35 @@ public final class PluginCatalog: Sendable {
     }
     let answer: HostAnswer
     do { answer = try JSONValue.decode(HostAnswer.self, from: Array(outcome.output.utf8)) } catch {
-      throw FerryError(.internal, "\(place) ended its host before it described itself", hint: "update or remove it")
+      throw FerryError(.internal, "\(place) ended its host before it had answered", hint: "update or remove it")
     }
     if let error = answer.error { throw error }
-    return try (answer.reply ?? .null).decode(PluginModule.self)
+    return answer.reply ?? .null
+  }
+}
+
+extension PluginCatalog {
+  /// What a call's name says: the descriptor's file, without its suffix, and the call.
+  private func find(call name: String) throws -> (file: PluginFile, call: String) {
+    let parts = name.split(separator: ".", maxSplits: 1).map(String.init)
+    let all = plugins().filter { $0.path.hasSuffix(PluginFile.descriptorSuffix) }
+    if let found = all.first(where: { $0.callPrefix == parts.first }), parts.count == 2 {
+      if let error = found.error { throw error }
+      if let file = found.file, found.module?.calls?.contains(parts[1]) == true { return (file, parts[1]) }
+    }
+    let known = all.flatMap { plugin in (plugin.module?.calls ?? []).map { "\(plugin.callPrefix).\($0)" } }.sorted()
+    let near = Suggestion.nearest(to: name, in: known).map { "did you mean '\($0)'? " } ?? ""
+    throw FerryError(
+      .notFound, "no descriptor has the call '\(name)'",
+      hint: "\(near)there are \(known.isEmpty ? "none" : known.joined(separator: ", ")) in \(folders.joined(separator: ", "))")
+  }
+
+  /// Whether there is such a call.
+  public func check(call name: String) throws { _ = try find(call: name) }
+
+  /// Does what a descriptor has under `calls`, in a host of its own, and answers what was counted. `name` is DESCRIPTOR.CALL.
+  public func call(_ name: String, _ values: [String: String], timeout: Duration? = nil) throws -> JSONValue {
+    let (file, call) = try find(call: name)
+    return try host(file, ["--call", file.path, file.sha256, call, JSONValue(encoding: values).text], timeout: timeout)
   }
 }

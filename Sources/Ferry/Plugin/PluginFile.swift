@@ -25,8 +25,10 @@ public struct PluginModule: Sendable, Codable, Hashable {
   public var vendor: String
   /// The ABI's minor version that it was built with.
   public var abiMinor: Int
-  /// At least one.
+  /// At least one, but for a descriptor that has `calls`.
   public var providers: [ProviderDescription]
+  /// Of a descriptor: what `ferry call` can do with it.
+  public var calls: [String]?
 }
 
 /// One provider, as its plugin describes it.
@@ -49,4 +51,10 @@ public struct PluginDescription: Sendable, Codable, Hashable {
   public var module: PluginModule?
   /// Why it cannot be used.
   public var error: FerryError?
+
+  /// What stands before the names of a descriptor's calls: its file's name without the suffix.
+  public var callPrefix: String {
+    let name = path.split(separator: "/").last.map(String.init) ?? path
+    return name.hasSuffix(PluginFile.descriptorSuffix) ? String(name.dropLast(PluginFile.descriptorSuffix.count)) : name
+  }
 }

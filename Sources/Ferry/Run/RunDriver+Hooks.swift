@@ -55,7 +55,8 @@ extension RunDriver {
     let request = HooksRequest(hooks: due, input: input(seat, point, failure), timeout: Self.timeout)
     if let side = Side(rawValue: seat.rawValue) { return try node(side).send(.hooks, request) }
     return try HookRunner(folder: "\(configuration.stateFolder)/runs/\(id)").run(
-      request.hooks, input: request.input, timeout: request.timeout, cancellation: failure == nil ? cancellation : nil
+      request.hooks, input: request.input, environment: FerryProgram(configuration).environment, timeout: request.timeout,
+      cancellation: failure == nil ? cancellation : nil
     ) { [events] text in
       events.emit(.log) {
         $0.level = 1

@@ -16,8 +16,10 @@ struct PluginsCommand: ParsableCommand {
       let all = try configuration.catalog().plugins()
       if output.json { return try all.forEach { try Console.line($0) } }
       guard !all.isEmpty else { return Console.line("there are no plugins in \(configuration.pluginFolders.joined(separator: ", "))") }
-      let rows = all.flatMap { plugin in
-        plugin.module?.providers.map { [$0.id, plugin.module?.version ?? "", $0.summary, plugin.path] } ?? []
+      let rows = all.flatMap { plugin -> [[String]] in
+        let version = plugin.module?.version ?? ""
+        let providers = (plugin.module?.providers ?? []).map { [$0.id, version, $0.summary, plugin.path] }
+        return providers + (plugin.module?.calls ?? []).map { ["call:\(plugin.callPrefix).\($0)", version, "", plugin.path] }
       }
       Console.line(
         ([Words.table(rows)] + all.compactMap { $0.error.map { "not usable: \($0)" } }).filter { !$0.isEmpty }.joined(separator: "\n"))
@@ -61,7 +63,7 @@ struct PluginsCommand: ParsableCommand {
       if let error = plugin.error { throw FerryError(.precondition, error.message, hint: error.hint) }
       guard let module = plugin.module else { throw FerryError(.internal, "\(file) did not describe itself") }
       var lines = ["\(file): \(module.name) \(module.version) of \(module.vendor), plugin ABI 1.\(module.abiMinor)"]
-      var faults = module.providers.isEmpty ? ["the module has no provider"] : []
+      var faults = module.providers.isEmpty && module.calls == nil ? ["the module has no provider"] : []
       for provider in module.providers {
         let keys = SchemaKeys(provider.schema)
         lines.append("  \(provider.id): \(provider.summary)")

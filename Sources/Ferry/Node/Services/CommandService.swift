@@ -16,7 +16,7 @@ struct CommandService: ServiceDriver {
     var notices: [Notice] = []
     for (key, command) in [("stop", stop), ("start", start), ("status", status), ("hold", hold), ("release", release)] {
       guard let program = command?.first else { continue }
-      do { try Self.findProgram(program) } catch {
+      do { try check(program, of: command) } catch {
         notices.append(Notice(.error, "'\(key)': \(FerryError.wrap(error).message)", hint: "install it, or name another program"))
       }
     }
@@ -80,6 +80,12 @@ struct CommandService: ServiceDriver {
     FerryError(
       .io, "'\(key)' (\(command.joined(separator: " "))) \(outcome.timedOut ? outcome.reason : "failed, \(outcome.reason)")",
       hint: "try the command by hand, with FERRY_SIDE=\(context.side.rawValue)")
+  }
+
+  private func check(_ program: String, of command: [String]?) throws {
+    guard let step = command.flatMap(CallStep.init) else { return try Self.findProgram(program) }
+    let configuration = Engine.Configuration(executable: context.ferry.executable, pluginFolders: context.ferry.plugins)
+    try configuration.catalog().check(call: step.name)
   }
 
   private static func findProgram(_ program: String) throws {

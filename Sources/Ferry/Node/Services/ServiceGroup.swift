@@ -12,10 +12,11 @@ public struct ServiceGroup: Sendable {
 
   /// `folder` is this end's folder in the node's record of the run. A service that is not at this end is left out.
   public init(
-    run: String, side: Side, services: [ServiceSpec], folder: String, report: @escaping @Sendable (ServiceEvent) -> Void = { _ in }
+    run: String, side: Side, services: [ServiceSpec], folder: String, ferry: FerryProgram = FerryProgram(),
+    report: @escaping @Sendable (ServiceEvent) -> Void = { _ in }
   ) {
     self.side = side
-    drivers = services.map { ServiceContext(run: run, side: side, spec: $0) }.filter { $0.end.name != "" }.map { $0.driver() }
+    drivers = services.map { ServiceContext(run: run, side: side, spec: $0, ferry: ferry) }.filter { $0.end.name != "" }.map { $0.driver() }
     notesPath = "\(folder)/services.json"
     self.report = report
   }
