@@ -120,3 +120,7 @@ _Static_assert(offsetof(ferry_deferred, deposit) == 8, "ferry_deferred.deposit m
 _Static_assert(offsetof(ferry_deferred, snapshots) == 16, "ferry_deferred.snapshots moved");
 _Static_assert(offsetof(ferry_deferred, recall) == 24, "ferry_deferred.recall moved");
 _Static_assert(sizeof(ferry_deferred) == 32, "ferry_deferred changed size");
+_Static_assert(offsetof(ferry_follow, struct_size) == 0, "ferry_follow.struct_size moved");
+_Static_assert(offsetof(ferry_follow, reserved) == 4, "ferry_follow.reserved moved");
+_Static_assert(offsetof(ferry_follow, wind_up) == 8, "ferry_follow.wind_up moved");
+_Static_assert(sizeof(ferry_follow) == 16, "ferry_follow changed size");

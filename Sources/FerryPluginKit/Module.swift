@@ -79,14 +79,29 @@ extension StateProvider {
     table.retire = { pointer, args in Instance.perform(pointer, args) { try $0.retire() } }
     table.cancel = { pointer in if let pointer { Unmanaged<Instance>.fromOpaque(pointer).takeUnretainedValue().cancel() } }
     table.get_extension = { pointer, name in
-      guard let pointer, let name, String(cString: name) == "ferry.deferred/1",
-        Unmanaged<Instance>.fromOpaque(pointer).takeUnretainedValue().provider is any DeferringProvider
-      else { return nil }
-      return UnsafeRawPointer(deferral.pointer)
+      guard let pointer, let name else { return nil }
+      let provider = Unmanaged<Instance>.fromOpaque(pointer).takeUnretainedValue().provider
+      switch String(cString: name) {
+      case "ferry.deferred/1": return provider is any DeferringProvider ? UnsafeRawPointer(deferral.pointer) : nil
+      case "ferry.follow/1": return provider is any FollowingProvider ? UnsafeRawPointer(following.pointer) : nil
+      default: return nil
+      }
     }
     return table
   }
 }
+
+private struct Following: @unchecked Sendable { let pointer: UnsafePointer<ferry_follow> }
+
+private let following: Following = {
+  var table = ferry_follow()
+  table.struct_size = UInt32(MemoryLayout<ferry_follow>.size)
+  table.wind_up = { pointer in
+    guard let pointer else { return }
+    (Unmanaged<Instance>.fromOpaque(pointer).takeUnretainedValue().provider as? any FollowingProvider)?.windUp()
+  }
+  return Following(pointer: UnsafePointer(forever(table)))
+}()
 
 private struct Deferral: @unchecked Sendable { let pointer: UnsafePointer<ferry_deferred> }
 

@@ -90,9 +90,14 @@ public struct PassReport: Sendable, Codable, Hashable {
   public var vanished: Int64?
   /// Entries that could not be read (source, hot passes only; in the final pass that is an error).
   public var unread: [String]?
+  /// How what had to move was found, in the provider's own words (source). It is shown with the pass.
+  public var method: String?
 
   /// A report; what is not known stays out of it.
-  public init(bytes: Int64, entries: Int64, changed: Int64? = nil, vanished: Int64? = nil, unread: [String]? = nil) {
+  public init(
+    bytes: Int64, entries: Int64, changed: Int64? = nil, vanished: Int64? = nil, unread: [String]? = nil, method: String? = nil
+  ) {
+    self.method = method
     self.bytes = bytes
     self.entries = entries
     self.changed = changed

@@ -206,7 +206,8 @@ typedef struct ferry_provider {
    * "manifest" as in transfer. [main] */
   ferry_call prepare;
   /* transfer-state, source: one pass into the channels. args.json: "manifest" {"name", "digest", "mode"}. Result: "bytes" of content sent, "entries" looked at, "changed" entries sent,
-   * "vanished" (hot passes only), "unread" [path] (hot passes only; in the final pass it is an error). [main] */
+   * "vanished" (hot passes only), "unread" [path] (hot passes only; in the final pass it is an error),
+   * "method" (how what had to move was found, for people). [main] */
   ferry_call transfer;
   /* receive-state, destination: the other half of the same pass. args.json as there. Result: "bytes", "entries". What was received is safe on disk
    * when the FERRY_FINAL_PASS returns. [main] */
@@ -257,6 +258,15 @@ typedef struct ferry_deferred {
    * name, and "deposit" as it was kept. FERRY_NOT_FOUND if there is none. [main] */
   ferry_call recall;
 } ferry_deferred;
+
+/* "ferry.follow/1", by get_extension: a provider whose passes stay for as long as args.json "stay" says, and can be told to end one sooner. */
+typedef struct ferry_follow {
+  uint32_t struct_size;
+  uint32_t reserved;
+  /* Source: end the running pass soon and in good order, as when its time is over. Must not wait. May come several times for one pass, and
+   * after it has ended. [any] */
+  void (*wind_up)(void *self);
+} ferry_follow;
 
 typedef struct ferry_module {
   uint32_t struct_size;

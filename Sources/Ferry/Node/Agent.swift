@@ -69,6 +69,7 @@ final class Agent: Sendable {
     case .cancel:
       node.cancel()
       open.channels.abort()
+    case .windUp: node.windUp(params["item"]?.string ?? "")
     case .hooks:
       let request = try params.decode(HooksRequest.self)
       let report = node.surroundings.report

@@ -5,6 +5,8 @@ enum AgentMethod: String, Codable, CaseIterable {
   case hello, open
   /// Provider calls that leave the question who serves alone: check, prepare, transfer, receive, digest.
   case call, listen, connect, drop, cancel
+  /// Source: a pass that stays is to end.
+  case windUp = "wind-up"
   case checkServices = "check-services"
   case hooks, touch, record
   /// Source.

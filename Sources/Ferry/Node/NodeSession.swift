@@ -98,6 +98,9 @@ final class NodeSession: Sendable {
     if let first = failures.first { throw first }
   }
 
+  /// Tells an item's pass that stays to end in good order.
+  func windUp(_ name: String) { hosts[name]?.withLock { $0 }?.windUp() }
+
   /// Ends the running calls soon. What undoes still works afterwards.
   func cancel() {
     cancelled.withLock { $0 = true }

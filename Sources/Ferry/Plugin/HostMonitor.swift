@@ -95,6 +95,9 @@ final class HostMonitor: Sendable {
     }
   }
 
+  /// The number of the call that runs.
+  var running: Int? { state.withLock { $0.call?.number } }
+
   /// Kills the process and its group; the first cause counts.
   func kill(_ cause: Cause) {
     state.withLock { state in

@@ -132,6 +132,12 @@ public final class HostProcess: Sendable {
     connection.notify(HostMethod.cancel, ["number": .int(Int64(number))])
   }
 
+  /// Tells the running call, a pass that stays, that it is to end in good order.
+  public func windUp() {
+    guard let number = monitor.running else { return }
+    connection.notify(HostMethod.windUp, ["number": .int(Int64(number))])
+  }
+
   /// Ends the process and everything in its session. Orderly if no call is running: the provider gets ten seconds to let go.
   public func end() {
     if monitor.isAlive, monitor.beginEnd() {

@@ -71,6 +71,7 @@ enum HostMethod {
   static let start = "start"
   static let call = "call"
   static let cancel = "cancel"
+  static let windUp = "wind-up"
   static let end = "end"
   static let log = "log"
   static let progress = "progress"

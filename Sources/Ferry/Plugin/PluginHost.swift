@@ -27,7 +27,10 @@ final class PluginHost: @unchecked Sendable {
   /// Serves until the node says `end`. If the node goes away, everything here ends at once.
   func run() -> Never {
     let connection = RPCConnection(line, to: "the node") { [self] method, params in
-      if method == HostMethod.cancel { cancel(Int(params["number"]?.int ?? 0)) }
+      let number = Int(params["number"]?.int ?? 0)
+      if method == HostMethod.cancel { cancel(number) }
+      // Under the lock, as there.
+      if method == HostMethod.windUp { queue.withLock { if $0.running == number { $0.instance?.windUp() } } }
     } handler: { [self] method, params, descriptors in
       switch method {
       case HostMethod.start: try perform(.start(params.decode()))

@@ -38,6 +38,8 @@ public struct PassReply: Sendable, Codable, Hashable {
   public var vanished: Int64?
   /// Entries that could not be read.
   public var unread: [String]?
+  /// How what had to move was found, in the provider's own words.
+  public var method: String?
 }
 
 /// What `digest` replies.

@@ -8,7 +8,7 @@ public struct Event: Sendable, Codable, Hashable {
     /// The run and its manifest's name; the first event of each session.
     case session
     case phaseBegan = "phase-began", phaseEnded = "phase-ended"
-    /// A pass of an item has ended: `bytes` and `entries` that changed, `seconds`.
+    /// A pass of an item has ended: `bytes` and `entries` that changed, `seconds`, and in `text` how the provider found them, if it says so.
     case pass
     /// How far a provider's call has come.
     case progress

@@ -10,6 +10,8 @@ extension RunDriver {
     var changed: Int64 = 0
     /// Bytes through the channel.
     var sent: Int64 = 0
+    /// How the provider found what had to move.
+    var method: String?
     var seconds: Double = 0
   }
 
@@ -48,7 +50,7 @@ extension RunDriver {
   /// Whether an item is followed for ever: its passes stay, and what goes wrong in one is tried again rather than undone.
   var staysForever: Bool { manifest.mode == .follow && manifest.state.contains { $0.follow == .forever } }
 
-  /// How long a pass of an item that is followed for ever stays; then a cutover that was asked for is seen.
+  /// How long a pass of an item that is followed for ever stays, unless a cutover is asked for.
   private static let stay: Int64 = 60
 
   /// A hot pass; nil if it failed in a way that may be over soon, and the run is one that goes on for ever.
@@ -74,6 +76,7 @@ extension RunDriver {
         $0.bytes = moved.bytes
         $0.entries = moved.changed
         $0.seconds = moved.seconds
+        $0.text = moved.method
       }
       return try JSONValue(encoding: moved)
     }.map { try $0.decode() }
@@ -101,6 +104,8 @@ extension RunDriver {
     try channels.make(channel)
     let began = ContinuousClock.now
     let stays = !final && manifest.mode == .follow && manifest.state.contains { $0.name == item && $0.follow == .forever }
+    let over = stays ? windUpForCutover(item) : nil
+    defer { over?.raise() }
     let replies = try Threads.map([Side.source, .destination]) { [self] side in
       Result {
         try node(side).call(
@@ -118,7 +123,18 @@ extension RunDriver {
     }
     return Moved(
       bytes: sent.result["bytes"]?.int ?? 0, entries: sent.result["entries"]?.int ?? 0, changed: sent.result["changed"]?.int ?? 0,
-      sent: out.sent + into.sent, seconds: began.duration(to: .now).inSeconds)
+      sent: out.sent + into.sent, method: sent.result["method"]?.string, seconds: began.duration(to: .now).inSeconds)
+  }
+
+  /// Has the source end a pass that stays once somebody asks for the cutover. Said again until the pass is over: it may not have begun.
+  private func windUpForCutover(_ item: String) -> Signal {
+    let over = Signal()
+    Threads.detach { [self] in
+      while !over.wait(atMost: .milliseconds(200)) {
+        if requests.isPosted(.cutover) { _ = try? node(.source).send(.windUp, JSONValue.object(["item": .string(item)])) }
+      }
+    }
+    return over
   }
 
   private func passArguments(stays: Bool) -> JSONValue {

@@ -18,9 +18,11 @@ struct LogsCommand: ParsableCommand {
     let place = [event.phase?.rawValue, event.side?.rawValue, event.item].compactMap { $0 }.joined(separator: " ")
     var words: [String] = []
     if event.kind == .log, let level = event.level, level >= 2 { words.append(level == 2 ? "warning:" : "error:") }
-    if let text = event.text { words.append(text) }
     if event.kind == .pass {
-      words.append("pass \(event.pass ?? 0): \(Text.bytes(event.bytes ?? 0)), \(Words.entries(event.entries ?? 0)) changed")
+      let method = event.text.map { ", found by \($0)" } ?? ""
+      words.append("pass \(event.pass ?? 0): \(Text.bytes(event.bytes ?? 0)), \(Words.entries(event.entries ?? 0)) changed\(method)")
+    } else if let text = event.text {
+      words.append(text)
     }
     if let seconds = event.seconds { words.append("(\(Text.seconds(seconds)))") }
     return
