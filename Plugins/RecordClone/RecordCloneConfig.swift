@@ -17,18 +17,24 @@ struct RecordCloneConfig: Decodable {
   var max: Int?
   var history: Bool?
   var allowRemovals: Bool?
+  var subMinTime: String?
   var subMaxTime: String?
+  var subOnUp: Bool?
   var updateFreq: String?
 
   enum CodingKeys: String, CodingKey {
     case endpoint, filter, set, server, max, history
     case allowRemovals = "allow-removals"
+    case subMinTime = "sub-min-time"
     case subMaxTime = "sub-max-time"
+    case subOnUp = "sub-on-up"
     case updateFreq = "update-freq"
   }
 
   var tuning: CloneClient.Tuning {
     var tuning = CloneClient.Tuning()
+    if let time = subMinTime.flatMap(Self.duration) { tuning.subMinTime = time }
+    tuning.subOnUp = subOnUp ?? true
     if let time = subMaxTime.flatMap(Self.duration) { tuning.subMaxTime = time }
     if let time = updateFreq.flatMap(Self.duration) { tuning.updateFreq = time }
     tuning.maxRecords = max ?? 0
@@ -65,7 +71,9 @@ struct RecordCloneConfig: Decodable {
       "max": {"type": "integer", "minimum": 0, "description": "at most so many records, the first by id; 0: all"},
       "history": {"type": "boolean", "description": "fetch the history of points, too"},
       "allow-removals": {"type": "boolean", "description": "more than a fifth of the clones may be removed at once"},
+      "sub-min-time": {"$ref": "#/$defs/duration"},
       "sub-max-time": {"$ref": "#/$defs/duration"},
+      "sub-on-up": {"type": "boolean", "description": "a line that comes back is a reason to compare digests"},
       "update-freq": {"$ref": "#/$defs/duration"}},
      "$defs": {
       "project": {"type": "string", "pattern": "^[A-Za-z0-9_.~-]*$", "description": "the project's name, for a store that is made or a file"},

@@ -4,7 +4,7 @@ import Glibc
 import Haystack
 
 /// Keeps clones of the records that a filter matches in another project.
-final class RecordCloneProvider: StateProvider {
+final class RecordCloneProvider: FollowingProvider {
   static let id = "record-clone"
   static let summary = "clones the records that a filter matches into another project, and keeps them in step"
   static let schema = RecordCloneConfig.schema
@@ -12,7 +12,7 @@ final class RecordCloneProvider: StateProvider {
   private let context: ProviderContext
   private let config: RecordCloneConfig
   /// Lives as long as the process: what it knows of the set makes later passes cheap.
-  private var served: (server: CloneServer, mirror: Mirror?)?
+  private var served: Served?
 
   private var scheme: String { String(config.endpoint.store.prefix { $0 != ":" }) }
   private var path: String { String(config.endpoint.store.drop { $0 != ":" }.dropFirst()) }
@@ -48,8 +48,9 @@ final class RecordCloneProvider: StateProvider {
         if case .string(let version)? = about["productVersion"] ?? about["haystackVersion"] { report.versions["server"] = version }
         return report
       }
-      let (_, mirror, store) = try source()
-      if let mirror { try refresh(mirror, config.filter ?? "id") }
+      let source = try source()
+      let store = source.store
+      try refresh(source, config.filter ?? "id", isUrgent: true)
       guard try store.isCloningEnabled else {
         complain("cloning is not enabled in \(path)", "`ferry records enable sqlite:\(path)` enables it")
         return report
@@ -79,14 +80,25 @@ final class RecordCloneProvider: StateProvider {
 
   func prepare(for offer: Offer) throws { _ = try source() }
 
-  /// The store that is served, and, if the records come from elsewhere, their mirror, as it was read last.
-  private func source() throws -> (server: CloneServer, mirror: Mirror?, store: RecordStore) {
+  /// What is served: a store, and, if the records come from elsewhere, how the store is kept as they are there.
+  private struct Served {
+    var store: RecordStore
+    var server: CloneServer
+    var mirror: Mirror?
+    var follower: HaystackFollower?
+  }
+
+  private func source() throws -> Served {
     if scheme == "sqlite" {
       let store = try RecordStore(path: path)
-      return (try CloneServer(store), nil, store)
+      return Served(store: store, server: try CloneServer(store))
     }
-    let mirror = try Mirror("\(context.temporaryFolder)/mirror.db", project: config.endpoint.project ?? "")
-    return (try CloneServer(mirror.store, isWhole: isRemote), mirror, mirror.store)
+    let mirror = try Mirror("\(context.temporaryFolder)/mirror.db", project: config.endpoint.project ?? "", isFiltered: isRemote)
+    guard isRemote else { return Served(store: mirror.store, server: try CloneServer(mirror.store), mirror: mirror) }
+    let client = try client()
+    let follower = HaystackFollower(client, mirror: mirror, every: config.tuning.updateFreq) { [context] in context.log(.info, $0) }
+    return Served(
+      store: mirror.store, server: try CloneServer(mirror.store, isWhole: true, histories: client), mirror: mirror, follower: follower)
   }
 
   private var isRemote: Bool { scheme.hasPrefix("haystack") }
@@ -95,44 +107,47 @@ final class RecordCloneProvider: StateProvider {
     let user = config.endpoint.user
     return HaystackClient(
       String(config.endpoint.store.dropFirst("haystack+".utf8.count)), user: user,
-      password: try user == nil ? [] : context.secret("password"),
+      password: try user == nil ? [] : context.secret("password"), project: config.endpoint.project ?? "",
       cancellation: context.cancellation)
   }
 
-  /// Reads the source anew. One that takes long to read is read less often.
-  private func refresh(_ mirror: Mirror, _ filter: String, isUrgent: Bool = true) throws {
+  /// Brings the mirror up to date. A file that takes long to read is read less often, unless all that there is now is wanted.
+  private func refresh(_ source: Served, _ filter: String, isUrgent: Bool) throws {
+    let progress = { [context] (count: Int) in context.progress(bytes: 0, entries: Int64(count)) }
+    if let follower = source.follower { return _ = try follower.refresh(filter, isUrgent: isUrgent, progress: progress) }
+    guard let mirror = source.mirror else { return }
     if !isUrgent, let lastRead, lastRead.ended.duration(to: .now) < lastRead.took * 10 { return }
     let began = ContinuousClock.now
-    let progress = { [context] (count: Int) in context.progress(bytes: 0, entries: Int64(count)) }
-    if isRemote {
-      try mirror.refresh(HaystackQuery(client(), filter: filter), progress: progress)
-    } else {
-      try mirror.refresh(RecordFile(path, format: scheme == "hayson" ? .hayson : scheme == "trio" ? .trio : .zinc), progress: progress)
-    }
+    let format: RecordFormat = scheme == "hayson" ? .hayson : scheme == "trio" ? .trio : .zinc
+    try mirror.refresh(RecordFile(path, format: format)) { count, _ in progress(count) }
     lastRead = (.now, began.duration(to: .now))
   }
   private var lastRead: (ended: ContinuousClock.Instant, took: Duration)?
 
   func transfer(_ pass: Pass) throws -> PassReport {
     let channel = try pass.channel
-    if served == nil {
-      let made = try source()
-      served = (made.server, made.mirror)
-    }
-    guard let served else { throw FerryError(.internal, "there is nothing to serve") }
+    let served = try self.served ?? source()
+    self.served = served
     let pulse = Pulse(context)
     let until = pass.stay.map { ContinuousClock.now + $0 }
+    windsUp.withLock { $0 = false }
     do {
       let report = try served.server.serve(
-        channel, cancellation: context.cancellation, stays: until.map { until in { ContinuousClock.now < until } },
-        refresh: { [self] filter in if let mirror = served.mirror { try refresh(mirror, filter, isUrgent: pass.stay == nil) } },
+        channel, cancellation: context.cancellation,
+        stays: until.map { until in { [windsUp] in ContinuousClock.now < until && !windsUp.withLock { $0 } } },
+        refresh: { [self] filter in try refresh(served, filter, isUrgent: pass.stay == nil) },
         progress: { pulse.tell(bytes: $0.sent, entries: $0.upserts) })
-      return PassReport(bytes: report.sent, entries: report.count, changed: report.upserts + report.removals)
+      return PassReport(
+        bytes: report.sent, entries: report.count, changed: report.upserts + report.removals,
+        method: report.methods.map(\.name).joined(separator: ", "))
     } catch {
       self.served = nil
       throw error
     }
   }
+
+  private let windsUp = Lock(false)
+  func windUp() { windsUp.withLock { $0 = true } }
 
   func receive(_ pass: Pass) throws -> PassReport {
     let channel = try pass.channel
@@ -152,7 +167,7 @@ final class RecordCloneProvider: StateProvider {
     ) { pulse.tell(bytes: $0.received, entries: $0.upserts) }
     context.log(
       .info,
-      "\(report.count) clones; found by \(report.methods.map(\.name).joined(separator: ", ")): \(report.upserts) written, \(report.removals) removed"
+      "\(report.count) clones; found by \(report.methods.map(\.name).joined(separator: ", ")): \(report.upserts) written, \(report.removals) removed; \(report.sent) bytes sent and \(report.received) received, \(report.content) of records; \(report.questions) questions"
     )
     for (point, reason) in report.history?.failures ?? [:] { context.log(.warning, "history of @\(point): \(reason)") }
     if pass.isFinal {
@@ -175,8 +190,9 @@ final class RecordCloneProvider: StateProvider {
       guard let offered = try request.offer?.decode(RecordCloneOffer.self) else {
         throw FerryError(.internal, "the digest came without an offer")
       }
-      let (_, mirror, store) = try source()
-      if let mirror, request.isFull { try refresh(mirror, offered.filter) }
+      let source = try source()
+      let store = source.store
+      if request.isFull { try refresh(source, offered.filter, isUrgent: true) }
       digest = try ContentDigest.progenitors(
         store, Filter(isRemote ? "id" : offered.filter), client: offered.project, algorithm: algorithm, limit: offered.max,
         listing: request.listing)
@@ -190,7 +206,7 @@ final class RecordCloneProvider: StateProvider {
   func activate() throws { try target.activate() }
   func deactivate() throws { try target.deactivate() }
   func discard() throws { if context.side == .destination { try target.discard() } }
-  func release() throws {}
+  func release() throws { served?.follower?.close() }
 }
 
 /// Tells of progress when there is some, and now and then that somebody is there.

@@ -5,21 +5,24 @@ import Haystack
 final class CloneApplier {
   let store: RecordStore
   private(set) var state: CloneState
-  private let project: String
+  private let maker: CloneMaker
   private let relativizer: Relativizer
   private let hasher = RecordHasher()
   private var clone = PackedBuilder()
   private var absolute: [UInt8] = []
-  private let prefix: [UInt8]
+  private let set: [UInt8]
+  private let insert: Statement
   private(set) var applied: Int64 = 0
   private(set) var removed: Int64 = 0
 
   init(_ store: RecordStore, state: CloneState) throws {
     self.store = store
     self.state = state
-    project = store.project
-    prefix = project.isEmpty ? [] : Array("p:\(project):r:".utf8)
-    relativizer = Relativizer(projects: [project])
+    maker = CloneMaker(project: store.project, cloneSet: state.id)
+    set = Array(state.id.utf8)
+    relativizer = Relativizer(projects: [store.project])
+    insert = try store.database.prepare(
+      "INSERT INTO records(id, mod, shape, clone_set, clone_mod, tags) VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(id) DO NOTHING")
   }
 
   func note(_ change: (inout CloneState) -> Void) throws {
@@ -29,9 +32,9 @@ final class CloneApplier {
 
   /// The id that a relative one has here.
   private func withAbsolute<Result>(_ id: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
-    if prefix.isEmpty || CloneForm.isAbsolute(id) { return try body(id) }
+    if maker.prefix.isEmpty || CloneForm.isAbsolute(id) { return try body(id) }
     absolute.removeAll(keepingCapacity: true)
-    absolute.append(contentsOf: prefix)
+    absolute.append(contentsOf: maker.prefix)
     absolute.append(contentsOf: id)
     return try absolute.withUnsafeBytes(body)
   }
@@ -105,8 +108,8 @@ final class CloneApplier {
         guard HRef.isID(id), PackedDict.isSound(tags), let own = cursor.find(Self.idName)?.ref, own.equals(id) else {
           throw FerryError(.peer, "the server sent a record that is malformed")
         }
-        clone.bytes.removeAll(keepingCapacity: true)
-        CloneForm.appendClone(tags, project: project, cloneSet: state.id, mod: mod, now: now, to: &clone)
+        clone.clear()
+        maker.append(tags, mod: mod, now: now, to: &clone)
         try put(id, mod: mod, now: now)
       }
     }
@@ -117,10 +120,10 @@ final class CloneApplier {
     try clone.bytes.withUnsafeBytes { tags in
       try withAbsolute(id) { absolute in
         let shape = try store.shape(of: tags)
-        let insert = try store.database.statement(
-          "INSERT INTO records(id, mod, shape, clone_set, clone_mod, tags) VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(id) DO NOTHING")
         store.database.lastRow = 0
-        try insert.bind(1, text: absolute).bind(2, now).bind(3, shape).bind(4, state.id).bind(5, mod).bind(6, blob: tags).run()
+        try set.withUnsafeBytes { set in
+          try insert.bind(1, text: absolute).bind(2, now).bind(3, shape).bind(4, text: set).bind(5, mod).bind(6, blob: tags).run()
+        }
         let isNew = store.database.lastRow != 0
         let hash = hasher.hash(id, mod: mod)
         if isNew {

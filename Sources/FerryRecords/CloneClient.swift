@@ -5,8 +5,12 @@ import Haystack
 public final class CloneClient {
   /// How often to ask and to be told.
   public struct Tuning: Sendable, Hashable {
-    /// A subscription is sent at least as often as this. It costs so little that none is held back.
+    /// When a line comes back, a subscription follows only if the last one is older than this.
+    public var subMinTime: Duration = .seconds(60)
+    /// A subscription is sent at least as often as this.
     public var subMaxTime: Duration = .seconds(900)
+    /// Whether a line that comes back is a reason to subscribe at all.
+    public var subOnUp = true
     /// Changes are pushed no more often than this.
     public var updateFreq: Duration = .seconds(3)
     /// At most so many records, the first by id; 0 for all.
@@ -32,6 +36,10 @@ public final class CloneClient {
     public var sent: Int64 = 0
     /// Bytes that came from it.
     public var received: Int64 = 0
+    /// Of these, records.
+    public var content: Int64 = 0
+    /// How often the server wanted to know more to find differences.
+    public var questions = 0
     /// What came of the points' history, if that was asked for.
     public var history: HistoryReport?
   }
@@ -90,17 +98,21 @@ public final class CloneClient {
     applier = try CloneApplier(store, state: store.cloneState(id))
     do {
       var filter = try greet(connection)
-      try subscribe(connection, progress: { progress(now()) })
+      let age = subscriptionAge
+      let isDue = !stays || history || filterWasEdited || age >= tuning.subMaxTime || tuning.subOnUp && age >= tuning.subMinTime
+      if try isDue || hasReasonToAsk() { try subscribe(connection, progress: { progress(now()) }) }
       if history {
-        report.history = try syncHistory(connection)
+        report.history = try store.syncHistory(set: id, from: ChannelHistory(connection: connection))
         if stays { try subscribe(connection) { progress(now()) } }
       }
-      var lastSub = ContinuousClock.now
+      var lastSub = ContinuousClock.now - min(subscriptionAge, tuning.subMaxTime)
       var next = jittered(tuning.subMaxTime)
       loop: while stays {
         if let message = try connection.receive(milliseconds: 100) {
           switch message.kind {
-          case .plan: try follow(ClonePlan(message.payload), connection) { progress(now()) }
+          case .plan:
+            // What does not come out right is compared.
+            if try !follow(ClonePlan(message.payload), connection, progress: { progress(now()) }) { lastSub = .now - next }
           case .alive:
             // It was read anew over there: what we have must be compared.
             try subscribe(connection) { progress(now()) }
@@ -134,6 +146,12 @@ public final class CloneClient {
     }
   }
 
+  /// How old the last subscription is. A clock that was set back since makes it old.
+  private var subscriptionAge: Duration {
+    guard let last = applier.state.lastSub, last <= RecordStore.now() else { return tuning.subMaxTime }
+    return .nanoseconds(RecordStore.now() - last)
+  }
+
   private func hasReasonToAsk() throws -> Bool {
     let state = try store.cloneState(id)
     guard state.isStale else { return false }
@@ -147,7 +165,10 @@ public final class CloneClient {
     let set = try set()
     let seconds = Double(tuning.updateFreq.components.seconds) + Double(tuning.updateFreq.components.attoseconds) / 1e18
     try connection.send(
-      .hello, json: CloneHello(project: store.project, filter: set.filter, limit: tuning.maxRecords, updateSeconds: seconds))
+      .hello,
+      json: CloneHello(
+        project: store.project, filter: set.filter, limit: tuning.maxRecords == 0 ? nil : tuning.maxRecords,
+        updateSeconds: seconds == 3 ? nil : seconds))
     var message = try connection.receive()
     while message.kind != .hello {
       // It pushed while we spoke.
@@ -207,17 +228,26 @@ public final class CloneClient {
     switch plan.method {
     case .difference: plan = try sendCells(connection)
     case .manifest:
+      report.questions += 1
       try sendKeys(connection)
       plan = try ClonePlan(connection.receive(.found).payload)
+    case .equal:
+      try applier.note {
+        $0.cursor = plan.cursor
+        $0.flags.remove("mismatch")
+        if plan.isOverMax { $0.flags.insert("overMax") } else { $0.flags.remove("overMax") }
+      }
+      try noteOverlaps()
+      return true
     default: break
     }
-    let (end, changed) = try applyAll(connection, progress: progress)
+    let (end, changed) = try applyAll(connection, isBulk: plan.method == .stream, progress: progress)
     let isEqual = applier.state.digest == end.digest
     if plan.method == .stream && end.digest == SetDigest() { report.methods[report.methods.count - 1] = .equal }
     try applier.note {
       if isEqual { $0.cursor = end.cursor }
       let now = RecordStore.now()
-      if plan.method != .equal && plan.method != .push { $0.lastSync = now }
+      if plan.method != .push { $0.lastSync = now }
       if changed { $0.lastUpdate = now }
       $0.flags.remove("mismatch")
       if plan.isOverMax { $0.flags.insert("overMax") } else { $0.flags.remove("overMax") }
@@ -257,11 +287,13 @@ public final class CloneClient {
       var bytes: [UInt8] = []
       for cell in encoder.next(count) { cell.append(to: &bytes) }
       try connection.send(.cells, bytes)
+      report.questions += 1
       let message = try connection.receive()
       switch message.kind {
       case .found: return try ClonePlan(message.payload)
       case .wantKeys:
         report.methods[report.methods.count - 1] = .manifest
+        report.questions += 1
         try sendKeys(connection)
         return try ClonePlan(connection.receive(.found).payload)
       case .wantCells:
@@ -290,18 +322,20 @@ public final class CloneClient {
   }
 
   /// Applies messages until the end, some at a time: what came before a cut line need not come again.
-  private func applyAll(_ connection: CloneConnection, progress: () -> Void) throws -> (end: CloneEnd, changed: Bool) {
+  private func applyAll(_ connection: CloneConnection, isBulk: Bool, progress: () -> Void) throws -> (end: CloneEnd, changed: Bool) {
     let before = (applier.applied, applier.removed)
     let now = RecordStore.now()
     var end: CloneEnd?
     while end == nil {
-      try store.asApplier {
+      try store.asApplier(isBulk: isBulk) {
         var bytes = 0
         while end == nil && bytes < 32 << 20 {
           let message = try connection.receive()
           bytes += message.payload.count
           switch message.kind {
-          case .records: try applier.apply(records: message.payload, now: now)
+          case .records:
+            report.content += Int64(message.payload.count)
+            try applier.apply(records: message.payload, now: now)
           case .removeIDs: try applier.doom(ids: message.payload)
           case .removeKeys: try applier.doom(keys: message.payload)
           case .end: end = try CloneEnd(message.payload)

@@ -106,9 +106,8 @@ final class CloneConnection {
     try fill(5)
     let length = input.withUnsafeBytes { Int(UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: position, as: UInt32.self))) }
     guard length >= 1, length <= Self.limit, let kind = CloneMessage.Kind(rawValue: input[position + 4]) else { throw Self.nonsense }
-    try fill(4 + length)
-    let payload = Array(input[position + 5..<position + 4 + length])
-    position += 4 + length
+    position += 5
+    let payload = try take(length - 1)
     received += Int64(4 + length)
     if kind == .failure {
       throw (try? JSONValue.decode(FerryError.self, from: payload)) ?? Self.nonsense
@@ -121,6 +120,25 @@ final class CloneConnection {
     let message = try receive()
     guard message.kind == kind else { throw Self.nonsense }
     return message
+  }
+
+  /// So many bytes: what was read already, and the rest from the channel to its place.
+  private func take(_ count: Int) throws -> [UInt8] {
+    let ready = min(count, input.count - position)
+    defer { position += ready }
+    guard ready < count else { return Array(input[position..<position + count]) }
+    return try [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+      filled = buffer.update(fromContentsOf: input[position..<position + ready])
+      while filled < count {
+        let got = recv(channel, buffer.baseAddress?.advanced(by: filled), count - filled, Int32(MSG_DONTWAIT))
+        if got < 0 && (errno == EINTR || errno == EAGAIN) {
+          _ = try wait(Int16(POLLIN), milliseconds: -1)
+          continue
+        }
+        guard got > 0 else { throw FerryError(.peer, "the other end has closed the channel") }
+        filled += got
+      }
+    }
   }
 
   private func fill(_ count: Int) throws {

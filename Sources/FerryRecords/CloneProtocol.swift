@@ -7,9 +7,9 @@ struct CloneHello: Codable {
   var project: String
   /// The clone set's filter (client).
   var filter: String?
-  /// At most so many records, the first by id; 0 for all (client).
+  /// At most so many records, the first by id; without it all (client).
   var limit: Int?
-  /// Seconds between pushes of changes (client).
+  /// Seconds between pushes of changes, if not three (client).
   var updateSeconds: Double?
 }
 
@@ -71,14 +71,20 @@ struct ClonePlan {
   var isOverMax = false
   var upserts: Int64 = 0
   var removals: Int64 = 0
+  /// Where the server's log is. Only if the digests are the same: then this is all there is to say.
+  var cursor = CloneCursor()
 
   var bytes: [UInt8] {
     var writer = MessageWriter()
     writer.fixed(method.rawValue)
     writer.fixed(UInt8(isOverMax ? 1 : 0))
-    writer.fixed(upserts)
-    writer.fixed(removals)
+    writer.fixed(method == .equal ? cursor.epoch : upserts)
+    writer.fixed(method == .equal ? cursor.seq : removals)
     return writer.bytes
+  }
+  /// The digests are the same.
+  init(isOverMax: Bool, cursor: CloneCursor) {
+    (method, self.isOverMax, self.cursor) = (.equal, isOverMax, cursor)
   }
   init(_ method: CloneMethod, isOverMax: Bool, upserts: Int, removals: Int) {
     (self.method, self.isOverMax, self.upserts, self.removals) = (method, isOverMax, Int64(upserts), Int64(removals))
@@ -88,8 +94,12 @@ struct ClonePlan {
       var reader = MessageReader($0)
       guard let method = CloneMethod(rawValue: try reader.fixed()) else { throw CloneConnection.nonsense }
       var plan = ClonePlan(method, isOverMax: try reader.fixed(UInt8.self) != 0, upserts: 0, removals: 0)
-      plan.upserts = try reader.fixed()
-      plan.removals = try reader.fixed()
+      if method == .equal {
+        plan.cursor = CloneCursor(epoch: try reader.fixed(), seq: try reader.fixed())
+      } else {
+        plan.upserts = try reader.fixed()
+        plan.removals = try reader.fixed()
+      }
       return plan
     }
   }

@@ -5,8 +5,8 @@ import Haystack
 public final class CloneServer {
   /// How an exchange went, for `--json` and the log.
   public struct Report: Sendable, Hashable {
-    /// How differences were found, last.
-    public var method = CloneMethod.equal
+    /// How differences were found, each way once, in the order of their first use.
+    public var methods: [CloneMethod] = []
     /// Records sent, and ids.
     public var upserts: Int64 = 0
     /// Records that had to go.
@@ -17,6 +17,8 @@ public final class CloneServer {
     public var sent: Int64 = 0
     /// Bytes that came from it.
     public var received: Int64 = 0
+
+    mutating func note(_ method: CloneMethod) { if !methods.contains(method) { methods.append(method) } }
   }
 
   let store: RecordStore
@@ -29,10 +31,14 @@ public final class CloneServer {
   /// What the client wants, as it said last.
   private var filter = ""
 
-  /// Serves a store. `isWhole`: it is the mirror of what a filter found elsewhere.
-  public init(_ store: RecordStore, isWhole: Bool = false) throws {
+  /// Where points' history is.
+  let histories: any HistorySource
+
+  /// Serves a store. `isWhole`: it is the mirror of what a filter found elsewhere. `histories`: where history is, if not in the store.
+  public init(_ store: RecordStore, isWhole: Bool = false, histories: (any HistorySource)? = nil) throws {
     self.store = store
     self.isWhole = isWhole
+    self.histories = histories ?? store
     relativizer = Relativizer(projects: [store.project])
   }
 
@@ -48,8 +54,10 @@ public final class CloneServer {
     pending.removeAll()
     do {
       try greet(connection)
-      var isSettled = false
+      // A client that stays need not ask first: what changed since it was up to date is pushed.
+      var isSettled = stays != nil
       var lastPush = ContinuousClock.now
+      var lastRefresh = lastPush
       while true {
         if let message = try pending.popLast() ?? connection.receive(milliseconds: isSettled && stays != nil ? 100 : -1) {
           switch message.kind {
@@ -58,6 +66,7 @@ public final class CloneServer {
             isSettled = false
           case .subscribe:
             try refresh(filter)
+            lastRefresh = .now
             isSettled = try answer(try CloneSubscription(message.payload), connection, &report)
             lastPush = .now
           case .wantHistory:
@@ -72,11 +81,13 @@ public final class CloneServer {
             isSettled = false
             continue
           }
-          if lastPush.duration(to: .now) >= .seconds(updateSeconds) {
+          // Elsewhere one asks every so often; what the store says of itself costs nothing. What changes often goes out less often.
+          let now = ContinuousClock.now
+          if lastRefresh.duration(to: now) >= .seconds(updateSeconds) {
             try refresh(filter)
-            try push(connection, &report)
-            lastPush = .now
+            lastRefresh = now
           }
+          if lastPush.duration(to: now) >= .seconds(updateSeconds), try push(connection, &report) { lastPush = .now }
         }
         progress(finish(report, connection))
       }
@@ -105,7 +116,8 @@ public final class CloneServer {
         .precondition, "project '\(store.project)' does not let itself be cloned: cloning is not enabled there",
         hint: "`ferry records enable STORE` enables it")
     }
-    guard let text = hello.filter, let limit = hello.limit, limit >= 0 else { throw CloneConnection.nonsense }
+    let limit = hello.limit ?? 0
+    guard let text = hello.filter, limit >= 0 else { throw CloneConnection.nonsense }
     updateSeconds = max(0, hello.updateSeconds ?? 3)
     let asked = try Filter(text)
     filter = text
@@ -134,14 +146,16 @@ public final class CloneServer {
         if !isFirst { try sender.add(rows: Set(served.rows()), in: store) }
         try sender.flush()
         report.upserts += sender.count
-        report.method = .stream
+        report.note(.stream)
         return try conclude(served, connection)
       }
       try served.refresh()
       if served.digest == subscription.digest {
-        report.method = .equal
-        try connection.send(.plan, ClonePlan(.equal, isOverMax: served.isOverMax, upserts: 0, removals: 0).bytes)
-        return try conclude(served, connection)
+        report.note(.equal)
+        let cursor = CloneCursor(epoch: try store.epoch, seq: served.seq ?? 0)
+        try connection.send(.plan, ClonePlan(isOverMax: served.isOverMax, cursor: cursor).bytes)
+        served.settle()
+        return true
       }
       if !subscription.isThorough {
         if served.base == subscription.digest {
@@ -165,8 +179,8 @@ public final class CloneServer {
       try connection.send(.plan, ClonePlan(.difference, isOverMax: served.isOverMax, upserts: 0, removals: 0).bytes)
       var encoder = RatelessEncoder(keys)
       var decoder = RatelessDecoder()
-      // A cell has 18 bytes, a key 8: past this the client's keys cost less.
-      let most = max(64, Int(subscription.digest.count) * 8 / 18)
+      // A cell has some 14 bytes, a key 8: past this the client's keys cost less.
+      let most = max(64, Int(subscription.digest.count) * 8 / 14)
       while encoder.produced < most {
         let theirs = try cells(try connection.receive(.cells))
         guard !theirs.isEmpty, encoder.produced + theirs.count <= most + 65536 else { throw CloneConnection.nonsense }
@@ -174,8 +188,8 @@ public final class CloneServer {
         if decoder.isComplete {
           return try send(.difference, served, Set(served.rows(of: decoder.ours)), .keys(decoder.theirs), connection, &report)
         }
-        let wanted = min(most, max(decoder.estimate, encoder.produced + encoder.produced / 4))
-        if wanted <= encoder.produced { break }
+        let wanted = max(decoder.estimate, encoder.produced + encoder.produced / 4)
+        if wanted > most { break }
         var writer = MessageWriter()
         writer.fixed(UInt32(wanted))
         try connection.send(.wantCells, writer.bytes)
@@ -207,14 +221,19 @@ public final class CloneServer {
     }
   }
 
-  private func push(_ connection: CloneConnection, _ report: inout Report) throws {
+  /// Sends what has changed since the client was up to date; says whether there was something to say.
+  private func push(_ connection: CloneConnection, _ report: inout Report) throws -> Bool {
     try store.database.transaction("DEFERRED") {
       let served = try served()
       try served.refresh()
-      // Nothing known of what the client has since: it will ask.
-      guard served.base != nil else { return try connection.send(.alive) }
-      guard served.hasNews else { return }
+      guard served.base != nil else {
+        // Nothing known of what the client has since: it will ask.
+        try connection.send(.alive)
+        return true
+      }
+      guard served.hasNews else { return false }
       _ = try send(.push, served, served.upserts, .ids(served.removals), connection, &report)
+      return true
     }
   }
 
@@ -233,7 +252,7 @@ public final class CloneServer {
     _ method: CloneMethod, _ served: ServedSet, _ upserts: Set<Int64>, _ removals: Removals, _ connection: CloneConnection,
     _ report: inout Report
   ) throws -> Bool {
-    report.method = method
+    report.note(method)
     let kind: CloneMessage.Kind = method == .difference || method == .manifest ? .found : .plan
     try connection.send(kind, ClonePlan(method, isOverMax: served.isOverMax, upserts: upserts.count, removals: removals.count).bytes)
     switch removals {

@@ -115,12 +115,12 @@ extension RecordStore {
       .bind(11, state.flags.sorted().joined(separator: " ")).run()
   }
 
-  /// Work that may change clones, all or none.
-  func asApplier<Result>(_ work: () throws -> Result) throws -> Result {
+  /// Work that may change clones, all or none. `isBulk`: it mostly adds, and very many.
+  func asApplier<Result>(isBulk: Bool = false, _ work: () throws -> Result) throws -> Result {
     do {
       return try database.transaction {
         try database.execute("UPDATE guard SET applier = 1")
-        let result = try work()
+        let result = try isBulk ? withoutAdditionTriggers(work) : work()
         try database.execute("UPDATE guard SET applier = 0")
         return result
       }

@@ -29,9 +29,13 @@ public struct RecordFile: RecordSource {
 public struct Mirror {
   /// The store.
   public let store: RecordStore
+  /// Whether only persistent tags are kept: what lives in memory only changes all the time, and is no reason to call a record changed.
+  private let isPersistent: Bool
 
-  /// Opens the mirror at a path, or makes it.
-  public init(_ path: String, project: String = "") throws {
+  /// Opens the mirror at a path, or makes it. `isFiltered`: what it gets was chosen by a filter elsewhere, so tags that are not cloned have no
+  /// use here.
+  public init(_ path: String, project: String = "", isFiltered: Bool = false) throws {
+    isPersistent = isFiltered
     store = try Files.exists(path) ? RecordStore(path: path) : RecordStore(creating: path, project: project)
   }
 
@@ -49,63 +53,118 @@ public struct Mirror {
   }
 
   /// Makes the store what the source is, or, if that cannot be read to its end, leaves it as it was. A record without `mod` is new when its
-  /// content is.
-  @discardableResult public func refresh(_ source: some RecordSource, progress: (Int) -> Void = { _ in }) throws -> Report {
-    var report = Report()
-    do {
-      try store.database.transaction {
-        var seen: [Bool] = []
-        let find = try store.database.prepare("SELECT rid, tags FROM records WHERE id = ?")
-        let now = RecordStore.now()
-        try source.forEach { record in
-          guard let id = record.withCursor({ $0.find(Self.idName)?.ref?.string }) else {
-            throw FerryError(.peer, "the source has a record without an id")
-          }
-          let absolute = store.absolute(id)
-          find.reset()
-          find.bind(1, absolute)
-          let isThere = try find.step()
-          let mod = record.withCursor { $0.find(Self.modName)?.nanoseconds }
-          var isSame = false
-          if isThere {
-            isSame = normal(record, mod: mod).withUnsafeBytes { new in
-              mod == nil ? equalButMod(find.bytes(1), new) : find.bytes(1).equals(new)
-            }
-          }
-          var rid = isThere ? find.int(0) : 0
-          if rid != 0, Int(rid) < seen.count, seen[Int(rid)] { throw FerryError(.peer, "the source has two records @\(id)") }
-          if !isSame {
-            try normal(record, mod: mod ?? now).withUnsafeBytes { try store.put(id: absolute, mod: mod ?? now, tags: $0) }
-            if rid == 0 { rid = store.database.lastRow }
-            report.changed += 1
-          }
-          if Int(rid) >= seen.count { seen.append(contentsOf: repeatElement(false, count: Int(rid) + 1024 - seen.count)) }
-          seen[Int(rid)] = true
-          report.read += 1
-          progress(report.read)
+  /// content is. `progress` gets the number of each record and its id as the source has it.
+  @discardableResult public func refresh(_ source: some RecordSource, progress: (Int, String) -> Void = { _, _ in }) throws -> Report {
+    try transaction {
+      var report = Report()
+      var seen: [Bool] = []
+      let now = RecordStore.now()
+      try source.forEach { record in
+        guard let id = Self.id(record) else { throw FerryError(.peer, "the source has a record without an id") }
+        let (rid, isChanged) = try take(record, id: store.absolute(id), now: now) { rid in
+          if Int(rid) < seen.count, seen[Int(rid)] { throw FerryError(.peer, "the source has two records @\(id)") }
         }
-        let all = try store.database.prepare("SELECT rid FROM records")
-        var gone: [Int64] = []
-        while try all.step() { if Int(all.int(0)) >= seen.count || !seen[Int(all.int(0))] { gone.append(all.int(0)) } }
-        for rid in gone { try store.database.statement("DELETE FROM records WHERE rid = ?").bind(1, rid).run() }
-        report.removed = gone.count
+        if isChanged { report.changed += 1 }
+        if Int(rid) >= seen.count { seen.append(contentsOf: repeatElement(false, count: Int(rid) + 1024 - seen.count)) }
+        seen[Int(rid)] = true
+        report.read += 1
+        progress(report.read, id)
+      }
+      let all = try store.database.prepare("SELECT rid FROM records")
+      var gone: [Int64] = []
+      while try all.step() { if Int(all.int(0)) >= seen.count || !seen[Int(all.int(0))] { gone.append(all.int(0)) } }
+      for rid in gone { try store.database.statement("DELETE FROM records WHERE rid = ?").bind(1, rid).run() }
+      report.removed = gone.count
+      return report
+    }
+  }
+
+  /// Takes in what records have become that are here already. Says whether that was all there is to it: where a record no longer matches, or
+  /// where other records decide whether it does, the source has to be read again.
+  public func merge(_ records: [PackedDict], filter: Filter) throws -> Bool {
+    guard !records.isEmpty else { return true }
+    return try transaction {
+      var isAll = true
+      let now = RecordStore.now()
+      for record in records {
+        // A row without an id stands for a record that the server does not have: a reading will tell.
+        guard let id = Self.id(record) else {
+          isAll = false
+          continue
+        }
+        let absolute = store.absolute(id)
+        guard try isKnown(absolute) else { continue }
+        if try isSame(record, as: absolute) { continue }
+        guard !filter.followsRefs, filter.matches(record) else {
+          isAll = false
+          continue
+        }
+        _ = try take(record, id: absolute, now: now)
+      }
+      return isAll
+    }
+  }
+
+  private func transaction<Result>(_ work: () throws -> Result) throws -> Result {
+    do {
+      return try store.database.transaction {
+        let result = try work()
         try store.prune()
+        return result
       }
     } catch {
       store.forgetShapes()
       throw error
     }
-    return report
   }
+
+  private static func id(_ record: PackedDict) -> String? { record.withCursor { $0.find(idName)?.ref?.string } }
+  private static func mod(_ record: PackedDict) -> Int64? { record.withCursor { $0.find(modName)?.nanoseconds } }
   private static let idName = Array("id".utf8)
   private static let modName = Array("mod".utf8)
 
-  /// The record as the store keeps it: with a `mod`, if there is one to give, and with references that name their project.
+  private func isKnown(_ absolute: String) throws -> Bool {
+    let row = try store.database.statement("SELECT 1 FROM records WHERE id = ?").bind(1, absolute)
+    defer { row.reset() }
+    return try row.step()
+  }
+
+  private func isSame(_ record: PackedDict, as absolute: String) throws -> Bool {
+    let row = try store.database.statement("SELECT tags FROM records WHERE id = ?").bind(1, absolute)
+    defer { row.reset() }
+    return try row.step() && isSame(record, Self.mod(record), row.bytes(0))
+  }
+
+  private func isSame(_ record: PackedDict, _ mod: Int64?, _ tags: UnsafeRawBufferPointer) -> Bool {
+    normal(record, mod: mod).withUnsafeBytes { mod == nil ? equalButMod(tags, $0) : tags.equals($0) }
+  }
+
+  /// Puts a record there if it is not there as it is; answers its row. `found` may object to a row that is there.
+  private func take(
+    _ record: PackedDict, id absolute: String, now: Int64, found: (Int64) throws -> Void = { _ in }
+  ) throws -> (rid: Int64, isChanged: Bool) {
+    let row = try store.database.statement("SELECT rid, tags FROM records WHERE id = ?").bind(1, absolute)
+    defer { row.reset() }
+    let mod = Self.mod(record)
+    var rid: Int64?
+    if try row.step() {
+      let known = row.int(0)
+      try found(known)
+      if isSame(record, mod, row.bytes(1)) { return (known, false) }
+      rid = known
+    }
+    try normal(record, mod: mod ?? now).withUnsafeBytes { try store.put(id: absolute, mod: mod ?? now, tags: $0) }
+    return (rid ?? store.database.lastRow, true)
+  }
+
+  /// The record as the store keeps it: with a `mod` if there is one to give, and with references that name their project.
   private func normal(_ record: PackedDict, mod: Int64?) -> [UInt8] {
     var builder = PackedBuilder()
+    builder.bytes.reserveCapacity(record.bytes.count + 32)
     var isGiven = mod == nil
     record.withCursor { cursor in
       while let tag = cursor.tag() {
+        if isPersistent, CloneForm.isTransient(tag.name) { continue }
         if tag.name.elementsEqual(Self.modName) { isGiven = true }
         if !isGiven, Self.modName.withUnsafeBytes({ tag.name.follows($0) }), let mod {
           isGiven = true

@@ -4,7 +4,7 @@
 struct RatelessCell: Hashable {
   /// Keys, and their checks, by exclusive or.
   var keys: UInt64 = 0
-  var checks: UInt64 = 0
+  var checks: UInt32 = 0
   /// How many keys: of ours less theirs, in a difference.
   var count: Int64 = 0
 
@@ -26,11 +26,15 @@ struct RatelessCell: Hashable {
 }
 
 enum RatelessTable {
-  static func check(_ key: UInt64) -> UInt64 {
+  /// The share of all keys that a cell holds.
+  static func share(_ cell: Int) -> Double { 1 / (1 + Double(cell) / 2) }
+
+  /// What tells one key from a mixture of some. Half as long as a key: what still passes by chance is found out by the digest at the end.
+  static func check(_ key: UInt64) -> UInt32 {
     var word = key &+ 0x9e37_79b9_7f4a_7c15
     word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
     word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-    return word ^ (word >> 31)
+    return UInt32(truncatingIfNeeded: word ^ (word >> 31))
   }
 
   /// Walks the cells that hold a key.
@@ -130,15 +134,22 @@ struct RatelessDecoder {
   /// Whether all was read. Every key is in cell 0, so it is empty only then.
   var isComplete: Bool { cells.first?.isEmpty ?? false }
 
-  /// How many cells it may take in all. The counts tell: their squares add up to the difference's size times the cells' shares.
+  /// How many cells it will take in all, most probably. Each cell's count is a draw: it strays from its share of the first one's, which holds all
+  /// keys, by so much as that share of the keys that differ lets expect. Few draws are a poor measure, so with few cells more are asked for.
   var estimate: Int {
-    var squares = 0.0
-    var shares = 0.0
-    for (index, cell) in cells.enumerated() {
-      squares += Double(cell.count) * Double(cell.count)
-      shares += 1 / (1 + Double(index) / 2)
+    var left = Double(cells.count)
+    for _ in 0..<2 {
+      // Of cells that hold hardly a key a draw says little.
+      let draws = cells.indices.dropFirst().prefix(max(8, Int(2 * left)))
+      guard !draws.isEmpty else { break }
+      let sum = draws.reduce(0.0) { sum, index in
+        let share = RatelessTable.share(index)
+        let stray = Double(cells[index].count) - share * Double(cells[0].count)
+        return sum + stray * stray / (share * (1 - share))
+      }
+      left = max(sum / Double(draws.count), Double(abs(cells[0].count)))
     }
-    let left = squares / max(shares, 1)
-    return Int(min((left + Double(found.count)) * 1.6 + 32, 1e9))
+    let margin = 1.45 * (1 + 2.2 * (2 / Double(max(cells.count, 8))).squareRoot())
+    return Int(min((left + Double(found.count)) * margin + 32, 1e9))
   }
 }

@@ -17,11 +17,15 @@ public enum RecordFormat: String, Sendable, CaseIterable {
   }
 
   /// Reads a text record by record. `endsWithLine`: a last line without an end was cut; people's files may have one.
-  public func forEach(_ input: TextReader, endsWithLine: Bool = false, _ body: (PackedDict) throws -> Void) throws {
+  /// `meta` sees what a grid in Zinc says of itself.
+  public func forEach(
+    _ input: TextReader, endsWithLine: Bool = false, meta: (HDict) throws -> Void = { _ in }, _ body: (PackedDict) throws -> Void
+  ) throws {
     switch self {
     case .zinc:
       let reader = try ZincReader(input, endsWithLine: endsWithLine)
       try Self.throwIfFailed(reader.meta)
+      try meta(reader.meta)
       while let row = try reader.next() { try body(row) }
     case .trio:
       let reader = TrioReader(input)

@@ -11,6 +11,9 @@ public final class RecordStore {
   public private(set) var project = ""
   let database: Database
   private var shapes: [[UInt8]: Int64] = [:]
+  /// Records of a shape mostly come one after another.
+  private var lastShape: (names: [UInt8], shape: Int64) = ([], 0)
+  private var names: [UInt8] = []
 
   /// Opens a project file.
   public init(path: String, readOnly: Bool = false) throws {
@@ -102,14 +105,19 @@ public final class RecordStore {
 
   /// Records with the same names of tags share a shape, and there are few: that is the index of `site`, `point and not disabled` and the like.
   func shape(of tags: UnsafeRawBufferPointer) throws -> Int64 {
-    var names: [UInt8] = []
-    names.reserveCapacity(128)
+    names.removeAll(keepingCapacity: true)
     var cursor = PackedCursor(tags)
     while let tag = cursor.tag() {
       names.append(contentsOf: tag.name)
       names.append(0x20)
     }
-    if let known = shapes[names] { return known }
+    if lastShape.shape != 0, names == lastShape.names { return lastShape.shape }
+    let shape = try shapes[names] ?? makeShape(names)
+    lastShape = (names, shape)
+    return shape
+  }
+
+  private func makeShape(_ names: [UInt8]) throws -> Int64 {
     let text = String(decoding: names, as: UTF8.self)
     try database.statement("INSERT OR IGNORE INTO shapes(tags) VALUES(?)").bind(1, text).run()
     let statement = try database.statement("SELECT shape FROM shapes WHERE tags = ?").bind(1, text)
@@ -123,7 +131,10 @@ public final class RecordStore {
   }
 
   /// What was rolled back takes its shapes with it.
-  func forgetShapes() { shapes.removeAll() }
+  func forgetShapes() {
+    shapes.removeAll()
+    lastShape.shape = 0
+  }
 
   /// Whether another connection has committed since this was asked last.
   func dataVersion() throws -> Int64 {

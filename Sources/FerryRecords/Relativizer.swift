@@ -32,12 +32,19 @@ enum CloneForm {
   ]
   /// A clone's own.
   static let own: Set<String> = ["clone", "cloneSetRef", "cloneMod"]
+  private static let memory: [[UInt8]] = transient.map { Array($0.utf8) }
   private static let dropped: [[UInt8]] = transient.union(own).map { Array($0.utf8) }.sorted { $0.lexicographicallyPrecedes($1) }
   private static let firstLetters = Set(dropped.map { $0[0] })
 
   static func isDropped(_ name: UnsafeRawBufferPointer) -> Bool {
     guard let first = name.first, firstLetters.contains(first) else { return false }
     return dropped.contains { $0.withUnsafeBytes { name.equals($0) } }
+  }
+
+  /// Whether a tag lives in memory only.
+  static func isTransient(_ name: UnsafeRawBufferPointer) -> Bool {
+    guard let first = name.first, firstLetters.contains(first) else { return false }
+    return memory.contains { $0.withUnsafeBytes { name.equals($0) } }
   }
 
   /// Whether a record is one that is never cloned: clones, what is in the trash, and a project's own innards.
@@ -62,37 +69,6 @@ enum CloneForm {
       builder.name(tag.name)
       tag.value.rewritingRefs(to: &builder) { $1.ref(relativizer.relative($0)) }
     }
-  }
-
-  /// The clone of a record that came over the wire. The tags that a clone adds stand next to each other in the order of names.
-  static func appendClone(
-    _ tags: UnsafeRawBufferPointer, project: String, cloneSet: String, mod: Int64, now: Int64, to builder: inout PackedBuilder
-  ) {
-    let prefix = project.isEmpty ? [] : Array("p:\(project):r:".utf8)
-    var added = false
-    func add(_ builder: inout PackedBuilder) {
-      added = true
-      builder.name("clone".utf8)
-      builder.marker()
-      builder.name("cloneMod".utf8)
-      builder.dateTime(HDateTime(nanoseconds: mod))
-      builder.name("cloneSetRef".utf8)
-      builder.ref(cloneSet.utf8)
-    }
-    let first = Array("clone".utf8)
-    var cursor = PackedCursor(tags)
-    while let tag = cursor.tag() {
-      if !added, first.withUnsafeBytes({ tag.name.follows($0) }) { add(&builder) }
-      builder.name(tag.name)
-      if tag.name.count == 3, tag.name.elementsEqual("mod".utf8) {
-        builder.dateTime(HDateTime(nanoseconds: now))
-        continue
-      }
-      tag.value.rewritingRefs(to: &builder) { id, builder in
-        if prefix.isEmpty || isAbsolute(id) { builder.ref(id) } else { builder.ref(prefix, id) }
-      }
-    }
-    if !added { add(&builder) }
   }
 
   /// The same record with all references naming their projects.

@@ -76,10 +76,9 @@ struct RecordHash: Hashable {
 /// Hashes ids and times; for one thread.
 final class RecordHasher {
   private let context = EVP_MD_CTX_new()
-  private let algorithm: OpaquePointer?
   private var line: [UInt8] = []
 
-  init(_ algorithm: OpaquePointer? = EVP_sha1()) { self.algorithm = algorithm }
+  init(_ algorithm: OpaquePointer? = EVP_sha1()) { EVP_DigestInit_ex(context, algorithm, nil) }
   deinit { EVP_MD_CTX_free(context) }
 
   /// SHA-1 over `relId SP mod LF`, the moment in UTC to the nanosecond.
@@ -97,7 +96,8 @@ final class RecordHasher {
   func digest(_ bytes: [UInt8], into result: UnsafeMutableRawBufferPointer) -> Int {
     var length: UInt32 = 0
     bytes.withUnsafeBytes {
-      EVP_DigestInit_ex(context, algorithm, nil)
+      // Without an algorithm the context keeps its own; with one it is looked up each time, which costs more than the hash.
+      EVP_DigestInit_ex(context, nil, nil)
       EVP_DigestUpdate(context, $0.baseAddress, $0.count)
     }
     // SHA-1 has 20 bytes, and the words have room for 24.
@@ -107,8 +107,7 @@ final class RecordHasher {
 
   private func appendMoment(_ nanoseconds: Int64) {
     let day: Int64 = 86_400_000_000_000
-    var days = nanoseconds / day
-    var rest = nanoseconds % day
+    var (days, rest) = nanoseconds.quotientAndRemainder(dividingBy: day)
     if rest < 0 {
       rest += day
       days -= 1
@@ -123,25 +122,24 @@ final class RecordHasher {
       lastDate = Array(text.utf8)
     }
     line.append(contentsOf: lastDate)
-    let seconds = Int(rest / 1_000_000_000)
-    digits(seconds / 3600, 2)
-    line.append(0x3a)
-    digits(seconds / 60 % 60, 2)
-    line.append(0x3a)
-    digits(seconds % 60, 2)
-    line.append(0x2e)
-    digits(Int(rest % 1_000_000_000), 9)
-    line.append(0x5a)
+    let start = line.count
+    line.append(contentsOf: Self.clock)
+    line.withUnsafeMutableBufferPointer { line in
+      func write(_ number: Int, at place: Int, _ count: Int) {
+        var rest = number
+        for index in stride(from: start + place + count - 1, through: start + place, by: -1) {
+          line[index] = UInt8(truncatingIfNeeded: 0x30 + rest % 10)
+          rest /= 10
+        }
+      }
+      let seconds = Int(rest / 1_000_000_000)
+      write(seconds / 3600, at: 0, 2)
+      write(seconds / 60 % 60, at: 3, 2)
+      write(seconds % 60, at: 6, 2)
+      write(Int(rest % 1_000_000_000), at: 9, 9)
+    }
   }
   private var lastDay = Int64.min
   private var lastDate: [UInt8] = []
-
-  private func digits(_ number: Int, _ count: Int) {
-    var scale = 1
-    for _ in 1..<count { scale *= 10 }
-    while scale > 0 {
-      line.append(UInt8(0x30 + number / scale % 10))
-      scale /= 10
-    }
-  }
+  private static let clock = Array("00:00:00.000000000Z".utf8)
 }

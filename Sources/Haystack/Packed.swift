@@ -94,7 +94,7 @@ public struct PackedBuilder {
   public mutating func ref(_ id: some Collection<UInt8>) { text(Packed.Kind.ref, id) }
 
   /// A reference of two parts.
-  public mutating func ref(_ prefix: some Collection<UInt8>, _ id: UnsafeRawBufferPointer) {
+  public mutating func ref(_ prefix: [UInt8], _ id: UnsafeRawBufferPointer) {
     kind(Packed.Kind.ref)
     varint(prefix.count + id.count)
     bytes.append(contentsOf: prefix)
@@ -164,4 +164,10 @@ public struct PackedBuilder {
 
   /// Bytes that are packed already.
   public mutating func raw(_ packed: UnsafeRawBufferPointer) { bytes.append(contentsOf: packed) }
+
+  /// Bytes that are packed already.
+  public mutating func raw(_ packed: [UInt8]) { bytes.append(contentsOf: packed) }
+
+  /// Empties it, to be used again.
+  public mutating func clear() { bytes.removeAll(keepingCapacity: true) }
 }

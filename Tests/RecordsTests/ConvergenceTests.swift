@@ -1,8 +1,9 @@
-import FerryRecords
 import FerrySystem
 import Haystack
 import TestSupport
 import Testing
+
+@testable import FerryRecords
 
 /// A generator that can be made again.
 struct Dice: RandomNumberGenerator {
@@ -90,34 +91,66 @@ struct Dice: RandomNumberGenerator {
     return record
   }
 
-  @Test("the traffic is that of the differences, not of the set")
+  @Test("the traffic is that of the differences, not of the set: 200 bytes without any, 1 kB for one, 80 kB and 2 questions for a thousand")
   func traffic() throws {
     let pair = try Pair()
     let server = try pair.server()
-    try server.commit((0..<6_000).map { .add(try record("{id:@p\($0) point kind:\"Number\" unit:\"kW\" n:\($0)}")) })
+    let count = 10_000
+    try server.commit((0..<count).map { .add(["id": .ref(HRef("p\($0)")), "point": .marker, "n": .number(HNumber(Double($0)))]) })
     try pair.want("point")
     try pair.sync()
-    func again(_ box: ServerBox? = nil) throws -> (CloneClient.Report, Int64) {
-      let report = try pair.sync(server: box).client
+    func again() throws -> (report: CloneClient.Report, bytes: Int64) {
+      let report = try pair.sync().client
       return (report, report.sent + report.received)
     }
+    func change(_ numbers: some Sequence<Int>, _ value: Double) throws {
+      try server.commit(numbers.map { .update(id: "p\($0)", ["n": .number(HNumber(value))]) })
+    }
+    func forgetPlace() throws { _ = try Command(["sqlite3", pair.clientPath, "UPDATE clone_sets SET epoch = 0"]).run() }
     var (report, bytes) = try again()
-    #expect(report.methods == [.equal] && bytes < 600)
-    // One change, by the log; and the same where the log cannot help.
-    try server.commit([.update(id: "p7", ["n": .number(HNumber(-1))])])
+    #expect(report.methods == [.equal] && bytes <= 200, "\(bytes)")
+    // One change, by the log, and where the log cannot help.
+    try change([7], -1)
     (report, bytes) = try again()
-    #expect(report.methods == [.cursor] && bytes < 1000)
-    _ = try Command(["sqlite3", pair.clientPath, "UPDATE clone_sets SET epoch = 0"]).run()
-    try server.commit((0..<200).map { .update(id: "p\($0 * 29)", ["n": .number(HNumber(-2))]) })
+    #expect(report.methods == [.cursor] && bytes <= 1000, "\(bytes)")
+    try change([8], -1)
+    try forgetPlace()
     (report, bytes) = try again()
-    #expect(report.methods == [.difference])
-    #expect(report.upserts == 200)
-    // 400 keys differ: the old and the new of each. Records are some 100 bytes.
-    #expect(bytes < 200 * 120 + 400 * 18 * 2 + 1500, "\(bytes)")
-    _ = try Command(["sqlite3", pair.clientPath, "UPDATE clone_sets SET epoch = 0"]).run()
-    try server.commit((0..<5_000).map { .update(id: "p\($0)", ["n": .number(HNumber(-3))]) })
+    #expect(report.methods == [.difference] && report.questions == 1 && report.upserts == 1 && bytes <= 1200, "\(bytes)")
+    // A thousand: both keys of each differ, the old and the new. What the records themselves weigh is another matter.
+    try change((0..<1000).map { $0 * 9 + 5 }, -2)
+    try forgetPlace()
     (report, bytes) = try again()
-    #expect(report.methods == [.manifest])
+    #expect(report.methods == [.difference] && report.upserts == 1000)
+    #expect(report.questions <= 2 && bytes - report.content <= 80_000, "\(report.questions) questions, \(bytes - report.content) bytes")
+    // Most of them: the keys of all cost less.
+    try change(0..<7_500, -3)
+    try forgetPlace()
+    (report, bytes) = try again()
+    #expect(report.methods == [.manifest] && bytes - report.content < Int64(count + 7_500) * 8 + 2000, "\(bytes - report.content)")
     #expect(try pair.clones() == pair.expected("point"))
+  }
+
+  @Test("differences of any size are read out of some 1.4 cells for each, and two questions are nearly always enough")
+  func estimates() throws {
+    // Keys are hashes: numbers that lie evenly would stray less than chance does.
+    var dice = Dice(6)
+    var more = 0
+    func keys(_ count: Int) -> [UInt64] { (0..<count).map { _ in dice.next() | 1 } }
+    for size in [1, 2, 5, 20, 100, 500, 2000, 2000, 2000, 5000] {
+      let (common, ours, theirs) = (keys(10_000), keys(size / 2 + size % 2), keys(size / 2))
+      var (left, right) = (RatelessEncoder(common + ours), RatelessEncoder(common + theirs))
+      var decoder = RatelessDecoder()
+      var questions = 0
+      while !decoder.isComplete, questions < 6 {
+        let count = max(32, questions == 0 ? 32 : decoder.estimate - left.produced)
+        decoder.add(left.next(count), right.next(count))
+        questions += 1
+      }
+      #expect(decoder.ours == Set(ours) && decoder.theirs == Set(theirs))
+      #expect(left.produced <= 4 * size + 200, "\(size): \(left.produced)")
+      if questions > 2 { more += 1 }
+    }
+    #expect(more <= 1)
   }
 }

@@ -66,6 +66,39 @@ final class Pair: Sendable {
     return Outcome(server: server, client: client, warnings: warnings.withLock { $0 })
   }
 
+  /// Both ends stay while `work` runs.
+  @discardableResult func live(
+    tuning: CloneClient.Tuning, server given: ServerBox? = nil, _ work: () throws -> Void
+  ) throws -> CloneClient.Report {
+    let (left, right) = try Descriptor.socketPair()
+    let box = try given ?? ServerBox(serverPath)
+    let (isOver, ended) = (Lock(false), Signal())
+    let failure = Lock<FerryError?>(nil)
+    let report = Lock<CloneClient.Report?>(nil)
+    Threads.detach {
+      do { _ = try box.server.serve(left.number, stays: { !isOver.withLock { $0 } }) } catch {
+        failure.withLock { $0 = FerryError.wrap(error) }
+      }
+      left.close()
+    }
+    Threads.detach { [self] in
+      do {
+        let client = try CloneClient(client(), set: Pair.set, tuning: tuning, allowsRemovals: true)
+        let found = try client.run(right.number, stays: true)
+        report.withLock { $0 = found }
+      } catch { failure.withLock { $0 = FerryError.wrap(error) } }
+      right.close()
+      ended.raise()
+    }
+    let outcome = Result { try work() }
+    isOver.withLock { $0 = true }
+    guard ended.wait(atMost: .seconds(60)) else { throw FerryError(.internal, "the ends do not end") }
+    try outcome.get()
+    if let failure = failure.withLock({ $0 }) { throw failure }
+    guard let report = report.withLock({ $0 }) else { throw FerryError(.internal, "the client has no report") }
+    return report
+  }
+
   private enum Ends: Sendable {
     case server(CloneServer.Report)
     case client(CloneClient.Report)
@@ -117,7 +150,8 @@ final class Pair: Sendable {
 /// A server that lives on between exchanges. Used by one thread at a time.
 final class ServerBox: @unchecked Sendable {
   let server: CloneServer
-  init(_ path: String) throws { server = try CloneServer(RecordStore(path: path)) }
+  init(_ server: CloneServer) { self.server = server }
+  convenience init(_ path: String) throws { self.init(try CloneServer(RecordStore(path: path))) }
 }
 
 /// Carries bytes between two sockets and hangs up after some.

@@ -1,4 +1,7 @@
-"""A server that answers badly, in the way that its path says: bad.py. Prints its port."""
+"""A server that answers badly, in the way that its path says: bad.py. Prints its port.
+
+`/WAY/read` answers in that way. `/watch-WAY/…` lets its records be watched, and answers polls in that way; after the first reading,
+`/lost-WAY/…` answers readings so, too."""
 import http.server
 
 ROWS = 'ver:"3.0"\nid,dis\n' + "".join(f'@s{number},"x"\n' for number in range(50))
@@ -12,15 +15,28 @@ ANSWERS = {
     "nothing": "",
     "html": "<html>welcome</html>",
     "large": ROWS + '@big,"' + "x" * (20 << 20) + '"\n',
+    "ten": 'ver:"3.0"\nid,dis\n@s1,"' + "x" * (10 << 20) + '"\n',
+    "foreign": 'ver:"3.0"\nid,dis\n@other,"x"\n',
+    "nulls": 'ver:"3.0"\nid,dis\n,\n,\n',
+    "news": 'ver:"3.0"\nid,dis\n@s3,"new"\n',
+    "quiet": 'ver:"3.0"\nempty\n',
 }
+seen = set()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
-        way = self.path.split("/")[1]
+        _, place, operation = self.path.split("/")
+        kind, _, way = place.partition("-")
+        if not way:
+            kind, way = "read", place
+        if kind != "read" and (operation != "watchPoll" and not (kind == "lost" and operation == "read" and place in seen)):
+            way = "sub" if operation == "watchSub" else "whole"
+        if operation == "read":
+            seen.add(place)
         self.send_response(500 if way == "status" else 200)
-        body = ANSWERS.get(way, ROWS).encode()
+        body = (ROWS.replace('"3.0"', '"3.0" watchId:"w-1" lease:1min') if way == "sub" else ANSWERS.get(way, ROWS)).encode()
         # What is promised and does not come: cut between two rows, so that what is there looks whole.
         self.send_header("Content-Length", str(len(body) + (100 if way == "cut" else 0)))
         self.end_headers()

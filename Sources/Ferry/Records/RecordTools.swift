@@ -5,7 +5,7 @@ import Haystack
 
 /// What people do with record stores outside of runs: `ferry records`.
 public struct RecordTools {
-  private let store: RecordStore
+  let store: RecordStore
 
   /// Opens a store: `sqlite:/path`, or the path alone.
   public init(_ address: String) throws { store = try RecordStore(path: Self.path(address)) }
@@ -17,7 +17,7 @@ public struct RecordTools {
     RecordTools(store: try RecordStore(creating: path(address), project: project))
   }
 
-  private static func path(_ address: String) throws -> String {
+  static func path(_ address: String) throws -> String {
     if address.hasPrefix("sqlite:") { return String(address.dropFirst(7)) }
     guard !address.contains(":") else {
       throw FerryError(.invalid, "'\(address)' is no record store", hint: "sqlite:/path, or the path alone")

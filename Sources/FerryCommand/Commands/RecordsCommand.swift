@@ -5,7 +5,7 @@ struct RecordsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "records", abstract: "Record stores, and the clones in them.",
     subcommands: [
-      Create.self, Enable.self, Status.self, Orphans.self, Verify.self, Read.self, Import.self, Export.self,
+      Create.self, Enable.self, Status.self, Orphans.self, Verify.self, Read.self, Import.self, Export.self, SyncHis.self,
     ])
 
   struct StoreOptions: ParsableArguments {
@@ -135,6 +135,36 @@ struct RecordsCommand: ParsableCommand {
     func run() throws {
       let count = try options.tools().exportFile(file, filter: filter)
       try options.output.show(Count(count: count), "wrote \(Text.count(Int64(count))) records")
+    }
+  }
+
+  struct SyncHis: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "sync-his", abstract: "Fetches the history of cloned points from where they were cloned from.")
+    @OptionGroup var options: StoreOptions
+    @Option(help: ArgumentHelp("The server's store: sqlite:/path, or haystack+https://host/api.", valueName: "store")) var from: String
+    @Option(help: "The project that the references of a server belong to.") var project = ""
+    @Option(help: "Who logs in to a server.") var user: String?
+    @Option(help: "A file whose first line is the password.") var passwordFile: String?
+    @Option(help: "Which points; all without it.") var filter: String?
+    @Option(help: "today, yesterday, a day, a day and the last one; without it, from where each history ends.") var span: String?
+
+    func validate() throws {
+      guard (user == nil) == (passwordFile == nil) else { throw ValidationError("--user and --password-file belong together") }
+    }
+
+    func run() throws {
+      var login: RecordTools.Login?
+      if let user, let passwordFile { login = try RecordTools.Login(user: user, passwordFile: passwordFile) }
+      let found = try options.tools().syncHistory(from: from, project: project, login: login, filter: filter, span: span)
+      let failures = found.failures.sorted { $0.key < $1.key }.map { "@\($0.key): \($0.value)" }
+      let text = "\(Text.count(found.items)) items of \(Text.count(Int64(found.points))) points"
+      try options.output.show(found, ([text] + failures).joined(separator: "\n"))
+      guard failures.isEmpty else {
+        throw FerryError(
+          .precondition, "the history of \(failures.count == 1 ? "a point" : "\(failures.count) points") did not come",
+          hint: "the others' did; the same command asks again")
+      }
     }
   }
 }
