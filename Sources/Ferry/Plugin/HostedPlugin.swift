@@ -14,8 +14,15 @@ protocol HostedInstance: AnyObject, Sendable {
   func perform(_ call: HostCall, _ channels: [Descriptor]) throws -> JSONValue
   /// Asks the running call to end. Says whether it can be asked.
   func cancel() -> Bool
+  /// Tells it that a pass that stays is to end; one that cannot be told stays as long as it was said to.
+  func windUp()
   /// Frees it; the state stays as it is.
   func destroy()
+}
+
+extension HostedInstance {
+  /// It has no passes that stay.
+  func windUp() {}
 }
 
 extension PluginFile {

@@ -60,7 +60,6 @@ final class ProviderInstance: HostedInstance, @unchecked Sendable {
     return true
   }
 
-  /// Tells the provider that a pass that stays is to end; one that cannot be told stays as long as it was said to.
   func windUp() {
     guard let found = table.get_extension?(pointer, "ferry.follow/1"),
       let own: ferry_follow = try? LoadedPlugin.copy(found.assumingMemoryBound(to: ferry_follow.self), "ferry_follow")
