@@ -59,7 +59,8 @@ import Testing
     #expect(try errors(harness(["filter": "point"]), .destination).first?.contains("isolated") == true)
   }
 
-  @Test("an item that is followed for ever gets each change while a pass lasts, and an edited filter takes effect in it")
+  @Test(
+    "an item that is followed for ever gets each change while a pass lasts, an edited filter takes effect in it, and it ends when asked to")
   func follows() throws {
     let client = try RecordStore(creating: folder("client.db"), project: "client")
     let server = try RecordStore(path: folder("server.db"))
@@ -77,7 +78,7 @@ import Testing
           do {
             _ = try host.call(
               side == .source ? .transfer : .receive, pass: pass, flags: pass == 0 ? [.first] : [], channels: [channel],
-              arguments: ["offer": offer, "stay": 20])
+              arguments: ["offer": offer, "stay": 600])
           } catch { results.withLock { $0.append("\(side): \(error)") } }
           channel.close()
           over.raise()
@@ -95,7 +96,13 @@ import Testing
       try waitFor("the new filter") { try client.count(Filter("clone")) == pass + 1 }
       try client.put(set)
       try waitFor("the old filter") { try client.count(Filter("clone")) == 100 }
-      for _ in 0..<2 { over.wait() }
+      let source = try harness.host(.source)
+      var running = 2
+      try waitFor("the end of the pass") {
+        source.windUp()
+        if over.wait(atMost: .milliseconds(100)) { running -= 1 }
+        return running == 0
+      }
       #expect(results.withLock { $0 } == [])
       _ = folder
     }
@@ -140,5 +147,33 @@ import Testing
     try harness.call(.destination, .discard)
     let client = try RecordStore(path: folder("client.db"))
     #expect(try client.count() == 1 && client.read("p1")?.tree["mine"] == .marker)
+  }
+
+  @Test("each pass says how the differences were found; history comes with the clones, or later by `ferry records sync-his`")
+  func methodsAndHistory() throws {
+    let server = try RecordStore(path: folder("server.db"))
+    try server.commit((0..<3).map { .update(id: "p\($0)", ["his": .marker, "tz": .string("Rome")]) })
+    func write(_ count: Int) throws {
+      for point in 0..<3 {
+        try server.writeHistory(
+          "p:server:r:p\(point)", (0..<count).map { HistoryItem(nanoseconds: Int64($0) * 3_600_000_000_000, value: .bool(true)) })
+      }
+    }
+    try write(10)
+    let harness = try harness(["filter": "point", "history": true])
+    try harness.prepare()
+    #expect(try harness.pass().sent["method"] == "stream")
+    try server.commit([.update(id: "p7", ["dis": .string("x")])])
+    #expect(try harness.pass().sent["method"] == "cursor")
+    #expect(try harness.pass(final: true).sent["method"] == "equal")
+    try harness.call(.destination, .activate)
+    try write(25)
+    let tools = try RecordTools("sqlite:\(folder("client.db"))")
+    // From the end, which is the tenth, that one included.
+    #expect(try tools.syncHistory(from: "sqlite:\(folder("server.db"))", filter: "id == @p1").items == 16)
+    let found = try tools.syncHistory(from: folder("server.db"), span: "1970-01-01")
+    #expect(found.points == 3 && found.items == 3 * 23 && found.failures == [:])
+    #expect(throws: FerryError.self) { try tools.syncHistory(from: folder("server.db"), span: "soon") }
+    #expect(throws: FerryError.self) { try tools.syncHistory(from: folder("none.db")) }
   }
 }
