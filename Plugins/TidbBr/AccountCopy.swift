@@ -11,7 +11,17 @@ enum AccountCopy {
     var create: String
     var grants: [String]
 
-    var name: String { "\(SQLConnection.quote(user))@\(SQLConnection.quote(host))" }
+    var name: String { AccountCopy.name(user, host) }
+  }
+
+  private static func name(_ user: String, _ host: String) -> String { "\(SQLConnection.quote(user))@\(SQLConnection.quote(host))" }
+
+  /// Who is there, by the names that statements have for them.
+  static func present(_ cluster: TidbCluster) throws -> [(user: String, host: String, name: String)] {
+    try cluster.sql.query("SELECT User AS user, Host AS host FROM mysql.user").map { row in
+      let (user, host) = (try row.text("user"), try row.text("host"))
+      return (user, host, name(user, host))
+    }
   }
 
   /// What became of one.
@@ -21,9 +31,7 @@ enum AccountCopy {
   }
 
   static func export(_ cluster: TidbCluster) throws -> [Account] {
-    try cluster.sql.query("SELECT User AS user, Host AS host FROM mysql.user").map { row in
-      let (user, host) = (try row.text("user"), try row.text("host"))
-      let name = "\(SQLConnection.quote(user))@\(SQLConnection.quote(host))"
+    try present(cluster).map { user, host, name in
       func lines(_ statement: String) throws -> [String] { try cluster.sql.query(statement).compactMap { $0.values.values.first ?? nil } }
       return Account(
         user: user, host: host, create: try lines("SHOW CREATE USER \(name)").first ?? "", grants: try lines("SHOW GRANTS FOR \(name)"))
@@ -32,8 +40,7 @@ enum AccountCopy {
 
   /// Creates what is missing. Its name is journaled before: an undo drops exactly what this run made.
   static func create(_ accounts: [Account], at cluster: TidbCluster, kv: KeyValueStore) throws -> [Outcome] {
-    let rows = try cluster.sql.query("SELECT User AS user, Host AS host FROM mysql.user")
-    let present = Set(try rows.map { "\(try $0.text("user"))@\(try $0.text("host"))" })
+    let present = Set(try present(cluster).map { "\($0.user)@\($0.host)" })
     var made = try kv.get(key, as: [String].self) ?? []
     var outcomes: [Outcome] = []
     for account in accounts {

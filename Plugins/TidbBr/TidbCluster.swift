@@ -9,7 +9,7 @@ final class TidbCluster {
 
   /// Schemas that are no state: TiDB's, TiCDC's and Ferry's own.
   static let systemSchemas = ["mysql", "information_schema", "performance_schema", "metrics_schema", "sys"]
-  static let ownSchemas = ["tidb_cdc", follows]
+  static let ownSchemas = ["tidb_cdc", follows, AccountKeep.database]
   /// While a cluster is kept in step with another it has a database of this name.
   static let follows = "ferry_follows"
 

@@ -46,6 +46,7 @@ struct TidbConfig: Decodable {
   var accounts: Accounts?
   var parameters: [String]?
   var compare: Comparison?
+  var syncDiff: String?
   var version: String?
   var copies: Int?
   var limit: Int?
@@ -55,6 +56,7 @@ struct TidbConfig: Decodable {
     case endpoint, storage, database, table, tables, data, tool, br, concurrency, checksum, encryption, accounts, parameters, compare,
       version, copies
     case rateLimit = "rate-limit"
+    case syncDiff = "sync-diff-inspector"
     case gcHold = "gc-hold"
     case limit = "step-limit"
     case runMode = "run-mode"
@@ -110,6 +112,8 @@ struct TidbConfig: Decodable {
       "accounts": {"enum": ["export", "system-tables", "none"], "description": "export: SHOW CREATE USER and SHOW GRANTS, for accounts that the target lacks"},
       "parameters": {"type": "array", "items": {"type": "string"}, "description": "global variables to copy"},
       "compare": {"enum": ["rows", "counts"], "description": "what verify compares; rows unless told"},
+      "sync-diff-inspector": {"type": "string", "pattern": "^(auto|none|/.+)$",
+        "description": "the program at the source that compares once more: auto (unless told) where it is in PATH, none, or a path"},
       "version": {"type": "string", "pattern": "^v?[0-9]+[.][0-9]+[.][0-9]+", "description": "the version that the destination is to have, for check"},
       "copies": {"type": "integer", "minimum": 1, "description": "replicas that the destination needs TiKV stores for; PD's max-replicas unless told"},
       "step-limit": {"type": "integer", "minimum": 1, "description": "seconds that a step may take; a day unless told"}},

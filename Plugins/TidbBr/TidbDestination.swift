@@ -7,6 +7,8 @@ struct TidbOffer: Codable {
     var host: String
     var port: Int
     var user: String
+    /// Whether it takes files of the destination's to reach it.
+    var tls: Bool?
   }
   var cluster: TidbCluster.Identity
   var sink: Sink
@@ -18,6 +20,7 @@ struct TidbOffer: Codable {
 struct TidbDestination {
   static let key = "restore"
   static let doneKey = "received"
+  static let broughtKey = "brought"
 
   struct State: Codable {
     var attempt: Int
@@ -52,7 +55,8 @@ struct TidbDestination {
     let offer = TidbOffer(
       cluster: try cluster.identity(),
       sink: .init(
-        host: endpoint.sinkHost ?? endpoint.host, port: endpoint.sinkPort ?? endpoint.port ?? 4000, user: endpoint.user ?? "root"),
+        host: endpoint.sinkHost ?? endpoint.host, port: endpoint.sinkPort ?? endpoint.port ?? 4000, user: endpoint.user ?? "root",
+        tls: endpoint.tls != nil),
       data: config.kind.rawValue, compare: (config.compare ?? .rows).rawValue)
     context.log(.info, "backend=\(offer.cluster.backend) TiDB \(offer.cluster.version)")
     guard case .object(let keys) = try JSONValue(encoding: offer) else { throw FerryError(.internal, "the offer is no object") }
@@ -87,6 +91,7 @@ struct TidbDestination {
       }
       try context.kv.put(Self.doneKey, Received(backupTS: backup.backupTS, accounts: accounts, parameters: parameters))
     }
+    if let present = backup.present { try context.kv.put(Self.broughtKey, present) }
     heart.end()
     try wire.send(TidbWire.Restored(tables: backup.tables.count))
     try wire.end()
@@ -116,6 +121,7 @@ struct TidbDestination {
       state = try begin(backup, cluster, attempt)
     }
     if state.tool == "br" {
+      if config.accounts == .systemTables { try AccountKeep.keep(at: cluster, kv: context.kv) }
       let summary = try br.run(state.arguments, storage: state.storage, log: state.log)
       guard summary.backupTS == state.backupTS else {
         throw FerryError(.io, "restored was a backup of \(summary.backupTS), not of \(state.backupTS)")
@@ -178,7 +184,13 @@ struct TidbDestination {
     if state.tool == "sql" {
       try SQLBackup(context: context, config: config, secrets: secrets, cluster: cluster).endOthers("RESTORE", storage: state.storage)
     }
-    for table in state.tables { try cluster.sql.query("DROP TABLE IF EXISTS \(table.sql)") }
+    // With those that TiCDC has brought since.
+    let brought = Set(state.tables + (try context.kv.get(Self.broughtKey, as: [TableName].self) ?? [])).sorted()
+    for table in brought { try cluster.sql.query("DROP TABLE IF EXISTS \(table.sql)") }
+    for table in try config.kind == .incremental ? cluster.tables(config.scope) : [] {
+      context.log(
+        .warning, "\(table) stays at the destination: it was not at the source when the last pass looked; drop it if TiCDC has brought it")
+    }
     let left = Set(try cluster.tables(.full).map(\.database))
     for database in try cluster.databases() where !state.databasesBefore.contains(database) && !left.contains(database) {
       try cluster.sql.query("DROP DATABASE IF EXISTS \(SQLConnection.name(database))")
@@ -189,6 +201,10 @@ struct TidbDestination {
     var acts = Compensation()
     let (kv, context) = (context.kv, context)
     if let state = try state() { acts.add("remove what was restored") { try remove(state, try connect()) } }
+    if try AccountKeep.isThere(kv) {
+      let user = config.endpoint.user ?? "root"
+      acts.add("bring the accounts back that br has overwritten") { try AccountKeep.undo(at: try connect(), kv: kv, user: user) }
+    }
     if try kv.bytes(AccountCopy.key) != nil {
       acts.add("drop the accounts that were made") { try AccountCopy.undo(at: try connect(), kv: kv) }
     }
@@ -197,6 +213,13 @@ struct TidbDestination {
     try acts.run { context.log(.error, $0) }
     try kv.remove(Self.key)
     try kv.remove(Self.doneKey)
+    try kv.remove(Self.broughtKey)
+  }
+
+  /// After success.
+  func release() throws {
+    try letGo()
+    if try AccountKeep.isThere(context.kv) { try AccountKeep.forget(at: try connect(), kv: context.kv) }
   }
 
   /// The cluster is nobody's follower any more.

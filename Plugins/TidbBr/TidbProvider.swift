@@ -85,7 +85,19 @@ final class TidbProvider: StateProvider {
     let databases = Set(tables.map(\.database)).sorted()
     var report = try digest.compute(tables, databases: databases, listing: request.listing)
     report.evidence = try evidence(cluster)
+    if context.side == .source, let compared = try inspect(tables, request, backup?.backupTS) {
+      report.evidence?[SyncDiff.program] = compared
+    }
     return report
+  }
+
+  /// Once the destination is to have it all: what is not at rest cannot be compared.
+  private func inspect(_ tables: [TableName], _ request: DigestRequest, _ snapshot: UInt64?) throws -> String? {
+    let barrier = try Fence.barrier(context.kv)
+    guard let moment = snapshot ?? barrier, let offer = request.offer, request.depth != .tracked else { return nil }
+    let sink = try offer.decode(TidbOffer.self).sink
+    return try SyncDiff(context: context, config: config, secrets: secrets, sink: sink)
+      .compare(tables, at: snapshot, state: String(moment))
   }
 
   /// For the receipt: by which moments, on what, and how it was proven.
@@ -116,7 +128,7 @@ final class TidbProvider: StateProvider {
   }
 
   func release() throws {
-    if context.side == .source { try source.letGo(isUndone: false) } else { try destination.letGo() }
+    if context.side == .source { try source.letGo(isUndone: false) } else { try destination.release() }
   }
 
   /// Nobody's data is dropped by a program: the source stays as it is, read-only.

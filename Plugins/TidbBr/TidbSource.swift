@@ -65,6 +65,7 @@ struct TidbSource {
       message.backupTS = done.backupTS
       message.tables = done.tables
     }
+    if config.kind == .incremental { message.present = try cluster.tables(config.scope) }
     if config.accounts ?? .export == .export { message.accounts = try AccountCopy.export(cluster) }
     message.parameters = try ParameterCopy.read(config.parameters ?? [], from: cluster)
     try wire.send(message)

@@ -10,6 +10,8 @@ final class TidbWire: @unchecked Sendable {
     var tool: String
     var backupTS: UInt64
     var tables: [Counted]
+    /// Of the scope, now: TiCDC brings those that are made after the snapshot.
+    var present: [TableName]?
     var accounts: [AccountCopy.Account]
     var parameters: [String: String]
   }

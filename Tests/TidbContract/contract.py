@@ -4,7 +4,8 @@ import asyncio, json, logging, os, ssl, subprocess, sys, threading, time
 
 logging.disable(logging.CRITICAL)
 
-from cluster import Cluster, die_with_parent
+import s3
+from cluster import Cluster
 from front import server
 from ticdc import Api, Pd, serve
 
@@ -81,7 +82,7 @@ class Contract:
                 cluster.system[command["name"]] = command["value"]
             case "look":
                 return {"variables": cluster.variables, "safepoint": cluster.safepoint, "safepoints": cluster.safepoints, "system": cluster.system,
-                        "changefeeds": {k: {x: y for x, y in v.items() if x not in ("sink", "lock")} for k, v in cluster.changefeeds.items()},
+                        "changefeeds": {k: {x: y for x, y in v.items() if x not in ("sink", "lock", "queue")} for k, v in cluster.changefeeds.items()},
                         "tasks": [t[:4] for t in cluster.tasks], "running": [s.statement for s in list(cluster.sessions.values()) if s.statement]}
             case "dump":
                 return cluster.dump()
@@ -126,35 +127,18 @@ class Contract:
                 return self.event(cluster.name, body["what"], body["when"])
 
 
-def start_s3(folder):
-    import socket
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    listener.close()
-    subprocess.Popen([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stdout=open(f"{folder}/s3.log", "w"),
-                     stderr=subprocess.STDOUT, preexec_fn=die_with_parent, stdin=subprocess.DEVNULL)
-    import boto3
-    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1", aws_access_key_id="any", aws_secret_access_key="any")
-    deadline = time.time() + 60
-    while True:
-        try:
-            client.create_bucket(Bucket="backups")
-            return port
-        except Exception:
-            if time.time() > deadline:
-                raise
-            time.sleep(0.1)
-
-
 async def main(folder):
     contract = Contract(folder)
-    addresses = {"s3": await asyncio.to_thread(start_s3, folder)}
+    addresses = {"s3": await asyncio.to_thread(s3.start, folder)}
     br = f"{folder}/br"
     with open(br, "w") as file:
         file.write(f"#!/bin/sh\n[ \"$1\" = --version ] && {{ echo 'Release Version: v7.5.1'; exit 0; }}\nexec {sys.executable} -B {os.path.dirname(os.path.abspath(__file__))}/br.py \"$@\"\n")
     os.chmod(br, 0o755)
     addresses["br"] = br
+    addresses["diff"] = f"{folder}/sync_diff_inspector"
+    with open(addresses["diff"], "w") as file:
+        file.write(f"#!/bin/sh\nexec {sys.executable} -B {os.path.dirname(os.path.abspath(__file__))}/sync_diff.py \"$@\"\n")
+    os.chmod(addresses["diff"], 0o755)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority = f"{folder}/tls"
     os.makedirs(authority)

@@ -12,10 +12,12 @@ from mysql_mimic.stream import MysqlStream
 from mysql_mimic.types import ColumnType
 from mysql_mimic.variables import GlobalVariables, SessionVariables
 
+import ticdc
 from cluster import READ_ONLY, TidbError, go_duration, go_text, moment
 from engine import Access, BackupError, backup, restore
 
 WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE|CREATE|DROP|ALTER|TRUNCATE|RENAME|GRANT|REVOKE|LOAD|BACKUP|RESTORE|ADMIN|LOCK|KILL)\b", re.I)
+DEFINITIONS = re.compile(r"\s*(CREATE|DROP|ALTER|TRUNCATE|RENAME)\s+(TABLE|DATABASE|SCHEMA|INDEX|UNIQUE)\b", re.I)
 EVENTS = re.compile(r"\s*(SET\s+GLOBAL|CREATE|DROP|GRANT|BACKUP|RESTORE|KILL)\b", re.I)
 
 
@@ -136,13 +138,14 @@ class Session(BaseSession):
             rows = self.query(sql)[0]
             text = re.sub(r"IDENTIFIED BY PASSWORD '(.*?)'", r"IDENTIFIED WITH 'mysql_native_password' AS '\1' REQUIRE NONE PASSWORD EXPIRE DEFAULT ACCOUNT UNLOCK", rows[0][0])
             return text_result(["CREATE USER"], [[text.replace("`", "'")]])
-        if upper.startswith("CREATE USER"):
+        if upper.startswith(("CREATE USER", "ALTER USER")):
             sql = re.sub(r"IDENTIFIED WITH 'mysql_native_password' AS '(.*?)'.*", r"IDENTIFIED BY PASSWORD '\1'", sql, flags=re.S)
         if "PASSWORD '" in sql and upper.startswith("SHOW GRANTS"):
             raise TidbError(1105, "no")
         if upper.startswith("SHOW GRANTS"):
             names, rows = self.query(sql)[1], self.query(sql)[0]
             return text_result(names, [[re.sub(r" IDENTIFIED BY PASSWORD '.*?'", "", r[0])] for r in rows])
+        text = sql
         if upper.startswith("CREATE TABLE") and "VERSIONING" not in upper:
             sql += " WITH SYSTEM VERSIONING"
         if upper.startswith("ALTER TABLE"):
@@ -151,6 +154,8 @@ class Session(BaseSession):
             sql = self.rewritten(sql)
         if writes:
             with cluster.gate:
+                if DEFINITIONS.match(text):
+                    return ticdc.define(cluster, self.database, text, lambda: self.passed(sql))
                 return self.passed(sql)
         return self.passed(sql)
 

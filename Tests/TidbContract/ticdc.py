@@ -81,7 +81,8 @@ class Api(BaseHTTPRequestHandler):
             if not cluster.run("SELECT 1 FROM information_schema.statistics WHERE table_schema = '%s' AND table_name = '%s' AND non_unique = 0 "
                                "GROUP BY index_name HAVING SUM(nullable = 'YES') = 0" % (database, table)):
                 return self.fail("CDC:ErrTableIneligible", f"some tables are not eligible to replicate, [{database}.{table}]")
-        feed = {"sink": body["sink_uri"], "start": start, "checkpoint": start, "state": "pending", "error": None, "rules": rules, "lock": threading.Lock()}
+        feed = {"sink": body["sink_uri"], "start": start, "checkpoint": start, "state": "pending", "error": None, "rules": rules, "lock": threading.Lock(),
+                "queue": [], "captured": start}
         cluster.changefeeds[name] = feed
         threading.Thread(target=follow, args=(cluster, name, feed), daemon=True).start()
         self.reply(200, {"id": name, "start_ts": start, "state": "normal"})
@@ -107,25 +108,48 @@ def follow(cluster, name, feed):
             return
         if feed["state"] == "pending":
             feed["state"] = "normal"
+        # The clock waits for writes, and a write that changes definitions waits for the feed: so the clock comes first.
+        resolved = cluster.tso()
         with feed["lock"]:
             if fault == "lag" or feed["state"] == "stopped":
                 pass
             else:
                 try:
-                    resolved = cluster.tso()
-                    apply(cluster, feed, resolved, sink)
-                    feed["checkpoint"], feed["state"], feed["error"] = resolved, "normal", None
+                    capture(cluster, feed, resolved)
+                    apply(feed, sink)
+                    feed["checkpoint"], feed["state"], feed["error"] = feed["captured"], "normal", None
                 except Exception as error:  # a sink that is away: TiCDC tries again
                     feed["state"], feed["error"] = "warning", {"addr": "127.0.0.1:8300", "code": "CDC:ErrMySQLTxnError", "message": str(error)}
         time.sleep(0.05)
 
 
-def apply(cluster, feed, resolved, sink):
+def define(cluster, database, statement, run):
+    """A statement that changes definitions: what was written before it is noted by the old ones, and then the statement itself."""
+    feeds = list(cluster.changefeeds.values())
+    for feed in feeds:
+        feed["lock"].acquire()
+    try:
+        for feed in feeds:
+            capture(cluster, feed, cluster.tso())
+        result = run()
+        for feed in feeds:
+            feed["queue"].append((database, statement, None))
+            feed["captured"] = cluster.tso()
+        return result
+    finally:
+        for feed in feeds:
+            feed["lock"].release()
+
+
+def capture(cluster, feed, resolved):
+    """Puts what changed since the last time into the queue, in order."""
+    if resolved <= feed["captured"]:
+        return
     events = []
     for database, table in selected([t for t in cluster.tables() if t[0] not in SYSTEM], {"kind": "filter", "names": feed["rules"]}):
         columns = [r[0] for r in cluster.run(f"SHOW COLUMNS FROM `{database}`.`{table}`")]
         names = ",".join(f"`{c}`" for c in columns)
-        low, high = moment(feed["checkpoint"]), moment(resolved)
+        low, high = moment(feed["captured"]), moment(resolved)
         rows = cluster.run(f"SELECT {names}, ROW_START, ROW_END FROM `{database}`.`{table}` FOR SYSTEM_TIME ALL WHERE "
                            f"(ROW_START > '{low}' AND ROW_START <= '{high}') OR (ROW_END > '{low}' AND ROW_END <= '{high}')")
         keys = [r[0] for r in cluster.run("SELECT column_name FROM information_schema.statistics WHERE table_schema = '%s' AND table_name = '%s' AND non_unique = 0 "
@@ -134,19 +158,28 @@ def apply(cluster, feed, resolved, sink):
         for row in rows:
             values, born, died = row[:-2], row[-2], row[-1]
             key = [values[columns.index(k)] for k in keys]
-            if feed["checkpoint"] < to_tso(died) <= resolved:
+            if feed["captured"] < to_tso(died) <= resolved:
                 events.append((died, 0, f"DELETE FROM `{database}`.`{table}` WHERE " + " AND ".join(f"`{k}` = %s" for k in keys), key))
-            if feed["checkpoint"] < to_tso(born) <= resolved:
+            if feed["captured"] < to_tso(born) <= resolved:
                 events.append((born, 1, f"REPLACE INTO `{database}`.`{table}` ({names}) VALUES ({','.join(['%s'] * len(columns))})", list(values)))
-    if not events:
+    feed["queue"] += [(None, statement, values) for _, _, statement, values in sorted(events, key=lambda e: (e[0], e[1]))]
+    feed["captured"] = resolved
+
+
+def apply(feed, sink):
+    if not feed["queue"]:
         return
     connection = pymysql.connect(host=sink.hostname, port=sink.port, user=unquote(sink.username or ""), password=unquote(sink.password or ""), autocommit=True, charset="utf8mb4",
                                  ssl_disabled=True)
     try:
         with connection.cursor() as cursor:
             cursor.execute("SET time_zone = '+00:00'")
-            for _, _, statement, values in sorted(events, key=lambda e: (e[0], e[1])):
+            while feed["queue"]:
+                database, statement, values = feed["queue"][0]
+                if database:
+                    connection.select_db(database)
                 cursor.execute(statement, values)
+                feed["queue"].pop(0)
     finally:
         connection.close()
 

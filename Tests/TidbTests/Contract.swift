@@ -15,13 +15,14 @@ final class Contract: Sendable {
     }
     var s3: Int
     var br: String
+    /// sync_diff_inspector
+    var diff: String
     var source: Cluster
     var target: Cluster
   }
 
   let addresses: Addresses
-  private let folder: TemporaryFolder
-  private let life: Descriptor
+  private let standIn: StandIn
   private let controls = Lock<SQLConnection?>(nil)
 
   private static let started = Lock<Result<Contract, any Error>?>(nil)
@@ -35,32 +36,12 @@ final class Contract: Sendable {
   }
 
   private init() throws {
-    folder = try TemporaryFolder()
-    let pipe = try Descriptor.pipe()
-    life = pipe.write
-    let ready = Signal()
-    let said = Lock("")
-    var command = Command(["\(Products.repository)/Scripts/tidb-contract", folder.path])
-    command.input = .descriptor(pipe.read.number)
-    command.output = .lines { line in
-      said.withLock { $0 = line }
-      ready.raise()
-    }
-    let running = command
-    let failure = Lock("")
-    Threads.detach {
-      let outcome = try? running.run()
-      failure.withLock { $0 = outcome?.errors ?? "it could not be started" }
-      ready.raise()
-    }
-    guard ready.wait(atMost: .seconds(900)), let line = Optional(said.withLock { $0 }), line.hasPrefix("{") else {
-      throw FerryError(.internal, "tidb-contract did not start: \(failure.withLock { $0 })")
-    }
-    addresses = try JSONValue(parsing: line).decode()
+    standIn = try StandIn("tidb-contract")
+    addresses = try JSONValue(parsing: standIn.line).decode()
   }
 
   /// A file of its own, such as a certificate.
-  func file(_ name: String) -> String { folder(name) }
+  func file(_ name: String) -> String { standIn.folder(name) }
 
   func cluster(_ side: String) -> Addresses.Cluster { side == "source" ? addresses.source : addresses.target }
 

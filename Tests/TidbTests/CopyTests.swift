@@ -81,7 +81,36 @@ extension Tidb {
       try migration.run()
       #expect(try migration.isEqual())
       #expect(failure { _ = try migration.contract.connect("target") }?.class == .auth)
+      #expect(try migration.contract.control(["do": "databases", "cluster": "target"]) == ["crm", "shop", "test"])
       _ = try migration.contract.connect("target", password: "root-source")
+    }
+
+    @Test("an undo brings back the accounts that br has overwritten: passwords, grants, and who was there", arguments: [true, false])
+    func accountsBack(_ isWhole: Bool) throws {
+      let migration = try Migration(keys: ["accounts": "system-tables", "tool": "br"])
+      try migration.contract.run(
+        "target", "CREATE DATABASE own", "CREATE USER 'keeper'@'%' IDENTIFIED BY 'keep-canary'",
+        "GRANT SELECT ON `own`.* TO 'keeper'@'%'")
+      // br overwrites them last of all: a failure before has done nothing yet.
+      if !isWhole { try migration.contract.defect("target", ["restore": "fail"]) }
+      try migration.harness.prepare()
+      let error = failure { try migration.harness.pass() }
+      #expect((error == nil) == isWhole)
+      let keeper = SQLAddress(host: "127.0.0.1", port: migration.contract.addresses.target.port, user: "keeper", password: "keep-canary")
+      func enter() throws -> [SQLRow] { try SQLConnection(keeper, secrets: Secrets(values: [:])).query("SELECT 1 AS one") }
+      if isWhole { #expect(failure { _ = try enter() }?.class == .auth) }
+      try migration.contract.defect("target", ["restore": .null])
+      let kept = try Command(["grep", "-rlaE", "keep-canary|[*][0-9A-F]{40}", migration.folder("host-destination")]).run().output
+      #expect(kept == "")
+      try migration.undo()
+      _ = try migration.contract.connect("target")
+      #expect(try enter().count == 1)
+      let grants: JSONValue = ["do": "run", "cluster": "target", "sql": ["SHOW GRANTS FOR 'keeper'@'%'"]]
+      #expect(try migration.contract.control(grants).text.contains("GRANT SELECT ON `own`"))
+      #expect(try !migration.contract.control(grants).text.contains("ALL PRIVILEGES"))
+      let users: JSONValue = ["do": "run", "cluster": "target", "sql": ["SELECT user FROM mysql.user WHERE host = '%' ORDER BY user"]]
+      #expect(try migration.contract.control(users) == [["keeper"], ["root"]])
+      #expect(try migration.contract.control(["do": "databases", "cluster": "target"]) == ["own", "test"])
     }
 
     @Test("each parameter is copied, skipped or failed, and reported; an undo sets them back")

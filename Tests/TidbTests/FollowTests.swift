@@ -30,6 +30,39 @@ extension Tidb {
       if mode == "copy" { #expect(try !migration.isEqual()) }
     }
 
+    private static let definitions = [
+      "CREATE TABLE shop.later (id INT PRIMARY KEY, text VARCHAR(20))", "INSERT INTO shop.later VALUES (1, 'one')",
+      "UPDATE shop.orders SET item = 'before' WHERE id = 2", "ALTER TABLE shop.orders ADD COLUMN note VARCHAR(20)",
+      "UPDATE shop.orders SET note = 'after' WHERE id = 2", "DROP TABLE crm.people", "CREATE DATABASE fresh",
+      "CREATE TABLE fresh.things (id INT PRIMARY KEY)", "INSERT INTO fresh.things VALUES (7)",
+    ]
+
+    @Test("tables that are made, changed and dropped meanwhile are so at the destination, in the order of the source")
+    func definitions() throws {
+      let migration = try Migration(mode: "follow")
+      let digests = try migration.run { for statement in Self.definitions { try migration.contract.run("source", statement) } }
+      #expect(digests.source["root"] == digests.destination["root"])
+      #expect(try migration.isEqual())
+      #expect(
+        try migration.contract.rows("target").object?.keys.sorted() == ["fresh.things", "shop.later", "shop.orders", "shop.stock"])
+    }
+
+    @Test("an undo removes what TiCDC has made as well")
+    func undoesDefinitions() throws {
+      let migration = try Migration(mode: "follow")
+      try migration.contract.run("target", "CREATE DATABASE other")
+      try migration.harness.prepare()
+      try migration.harness.pass()
+      for statement in Self.definitions { try migration.contract.run("source", statement) }
+      try migration.harness.pass()
+      try migration.harness.pass()
+      try #require(migration.contract.rows("target").object?["fresh.things"] != nil)
+      try migration.undo()
+      #expect(try migration.contract.rows("target") == [:])
+      #expect(try migration.contract.control(["do": "databases", "cluster": "target"]) == ["other", "test"])
+      #expect(try migration.residue() == nil)
+    }
+
     @Test("GC is held until the changefeed protects itself, and an hour passes at each place without harm", arguments: [true, false])
     func holds(_ isHeld: Bool) throws {
       let migration = try Migration(mode: "follow")

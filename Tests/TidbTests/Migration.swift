@@ -19,7 +19,8 @@ final class Migration: Sendable {
 
   init(
     mode: String = "copy", from: [String: JSONValue] = [:], to: [String: JSONValue] = [:], keys: [String: JSONValue] = [:],
-    secrets: [String: String] = Migration.secrets, source: JSONValue = [:], target: JSONValue = [:], seed: Bool = true
+    secrets: [String: String] = Migration.secrets, source: JSONValue = [:], target: JSONValue = [:], seed: Bool = true,
+    programs: String? = nil
   ) throws {
     contract = try Contract.shared()
     self.mode = mode
@@ -34,7 +35,7 @@ final class Migration: Sendable {
       keys: [
         "run-mode": .string(mode), "storage": .string("local://\(folder("backups"))"), "br": .string(contract.addresses.br),
         "step-limit": 60,
-      ].merging(keys) { $1 }, secrets: secrets)
+      ].merging(keys) { $1 }, secrets: secrets, programs: programs)
     if seed { try self.seed() }
   }
 
