@@ -33,8 +33,8 @@ extension NS8Module {
     lines += parameters.map { "  \($0.0):\(String(repeating: " ", count: 10 - $0.0.utf8.count))\($0.1)" }
     lines += [
       "", isRootless ? "# By the instances' own users, who have the volumes and the units." : "# A rootful module is root's.",
-      "source:      { node: \"ssh://\(login.0)@${from-node}\", name: \"${from}\" }",
-      "destination: { node: \"ssh://\(login.1)@${to-node}\", name: \"${to}\" }",
+      "source:      { node: \"ssh://\(login.0)@${from-node}\", name: \"from-${from}\" }",
+      "destination: { node: \"ssh://\(login.1)@${to-node}\", name: \"to-${to}\" }",
     ]
     lines += services + ["", "state:"] + items.joined(separator: [""])
     if !cloneHooks.isEmpty { lines += ["", "# The module's own numbered steps; each file says which.", "hooks: ns8-clone-hooks"] }
