@@ -60,9 +60,10 @@ private struct Search {
       note(Self.target(path), UInt64(status.st_ino), process)
     }
     for line in (try? Files.read("\(process)/maps", limit: 256 << 20).split(separator: 0x0a)) ?? [] {
-      // address perms offset device inode path
+      // address perms offset device inode path; most are private, which the fourth letter of perms says
+      guard let space = line.firstIndex(of: 0x20), space + 4 < line.endIndex, line[space + 4] == 0x73 else { continue }
       let fields = line.split(separator: 0x20, maxSplits: 5)
-      guard fields.count == 6, fields[1].last == 0x73, let inode = UInt64(String(decoding: fields[4], as: UTF8.self)), inode != 0 else {
+      guard fields.count == 6, let inode = UInt64(String(decoding: fields[4], as: UTF8.self)), inode != 0 else {
         continue
       }
       let path = fields[5].drop { $0 == 0x20 }
