@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -37,6 +38,15 @@ int clinux_open_quietly(int folder, const char *name) {
   if (fd < 0 && errno == EPERM) fd = openat(folder, name, flags);
   return (int)result(fd);
 }
+int clinux_make_unnamed(int folder, unsigned mode) { return (int)result(openat(folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, mode)); }
+int clinux_link_unnamed(int fd, int folder, const char *name) {
+  if (linkat(fd, "", folder, name, AT_EMPTY_PATH) == 0) return 0;
+  if (errno != ENOENT) return -errno;
+  // Before Linux 6.10 that takes a capability.
+  char path[32];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  return (int)result(linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW));
+}
 int64_t clinux_getdents(int folder, void *buffer, uint64_t size) { return result(syscall(SYS_getdents64, folder, buffer, size)); }
 int64_t clinux_pread(int fd, void *bytes, uint64_t length, int64_t offset, int flags) {
   struct iovec part = {.iov_base = bytes, .iov_len = length};
@@ -45,6 +55,10 @@ int64_t clinux_pread(int fd, void *bytes, uint64_t length, int64_t offset, int f
 int64_t clinux_pwrite(int fd, const void *bytes, uint64_t length, int64_t offset, int flags) {
   struct iovec part = {.iov_base = (void *)bytes, .iov_len = length};
   return result(flags ? pwritev2(fd, &part, 1, offset, flags) : pwrite(fd, bytes, length, offset));
+}
+int clinux_set_direct(int fd, int on) {
+  int flags = fcntl(fd, F_GETFL);
+  return (int)result(flags < 0 ? flags : fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT));
 }
 int clinux_clone(int to, int from) { return (int)result(ioctl(to, FICLONE, from)); }
 int64_t clinux_copy_range(int from, int to, int64_t offset, uint64_t length) {

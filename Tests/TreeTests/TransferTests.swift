@@ -58,4 +58,32 @@ import Testing
     let (one, two) = (try Files.read("\(path).from").split(separator: 10), try Files.read("\(path).to").split(separator: 10))
     #expect(zip(one, two).filter { $0 != $1 }.map { String(decoding: $0.0.dropFirst(33), as: UTF8.self) } == ["names"])
   }
+
+  @Test("what arrived before both ends died is neither read again nor sent again") func keptWhileRunning() throws {
+    let ends = try TransferEnds()
+    let (size, count) = (1 << 19, 64)
+    for number in 0..<count {
+      try Descriptor.open("\(ends.from)/\(number)", O_WRONLY | O_CREAT).write(AwkwardTree.noise(size, seed: UInt64(number + 1)))
+    }
+    let cancellation = Cancellation()
+    ends.options.keeping = .zero
+    ends.receiving = ends.options
+    ends.receiving?.cancellation = cancellation
+    ends.receiving?.progress = { bytes, _ in if bytes > Int64(size * count / 2) { cancellation.cancel() } }
+    #expect(throws: FerryError.self) { try ends.pass() }
+    try ends.forget()
+
+    // The receiver looks at what it has before the sender begins.
+    let hasBegun = Lock(false)
+    let read = Lock(Int64(0))
+    ends.options.progress = { _, _ in hasBegun.withLock { $0 = true } }
+    ends.receiving?.cancellation = nil
+    ends.receiving?.progress = { bytes, _ in if !hasBegun.withLock({ $0 }) { read.withLock { $0 = bytes } } }
+    let second = try ends.pass()
+    #expect(read.withLock { $0 } < Int64(size * count / 4))
+    #expect(second.sent.bytes < Int64(size * count * 3 / 4))
+    try ends.pass(final: true)
+    #expect(try ends.differences() == [])
+    #expect(try ends.digests().count == 1)
+  }
 }

@@ -7,11 +7,16 @@
 int clinux_open_inside(int folder, const char *path, int flags, int one_file_system);
 // Opens a file to be read: no link is followed, nothing is waited for and, where that is allowed, no time of access is left.
 int clinux_open_quietly(int folder, const char *name);
+// A file in a folder without a name yet, and the name that makes it appear there. -EEXIST if something has the name.
+int clinux_make_unnamed(int folder, unsigned mode);
+int clinux_link_unnamed(int fd, int folder, const char *name);
 // One buffer of linux_dirent64 records: inode (8), offset (8), length of the record (2), type (1), name and NUL.
 int64_t clinux_getdents(int folder, void *buffer, uint64_t size);
 enum { CLINUX_DONTCACHE = 0x80 /* RWF_DONTCACHE, since Linux 6.14 */ };
 int64_t clinux_pread(int fd, void *bytes, uint64_t length, int64_t offset, int flags);
 int64_t clinux_pwrite(int fd, const void *bytes, uint64_t length, int64_t offset, int flags);
+// From now on what is written goes to the disk and not through the page cache: whole pages, from where a page may begin. Or no longer.
+int clinux_set_direct(int fd, int on);
 // Makes a file share another's blocks, where the file system can.
 int clinux_clone(int to, int from);
 // Copies within the kernel; the number of bytes.

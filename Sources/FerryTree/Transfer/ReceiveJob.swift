@@ -20,10 +20,16 @@ final class ReceiveJob: @unchecked Sendable {
   let root: TreeRoot
   let options: TreeOptions
   let index: TreeIndex
+  let keeper: StateKeeper
   let links: TreeLinks
   let blocks: Lock<[UInt64: ContentBlocks]>
   /// Names that are not complete begin so. No tree can have guessed it.
   let temporary: String
+
+  /// Who this process is, and the bits that it never gives to what it makes.
+  let user = geteuid()
+  let group = getegid()
+  let mask = ReceiveJob.processMask
 
   let pool = BlockQueue(limit: 8)
 
@@ -34,9 +40,21 @@ final class ReceiveJob: @unchecked Sendable {
   private let failure = Lock<FerryError?>(nil)
   private let done = Lock((entries: Int64(0), bytes: Int64(0)))
 
-  init(isFinal: Bool, root: TreeRoot, options: TreeOptions, index: TreeIndex, links: TreeLinks, blocks: Lock<[UInt64: ContentBlocks]>) {
-    (self.isFinal, self.root, self.options, self.index, self.links, self.blocks) = (isFinal, root, options, index, links, blocks)
+  init(
+    isFinal: Bool, root: TreeRoot, options: TreeOptions, index: TreeIndex, keeper: StateKeeper, links: TreeLinks,
+    blocks: Lock<[UInt64: ContentBlocks]>
+  ) {
+    (self.isFinal, self.root, self.options, self.index, self.keeper) = (isFinal, root, options, index, keeper)
+    (self.links, self.blocks) = (links, blocks)
     temporary = ".ferry-\(String(TreeState.random(), radix: 16))-"
+  }
+
+  /// As the kernel tells it: asking by `umask` would change it for a moment, for all threads.
+  private static var processMask: UInt32 {
+    let lines = (try? Files.read("/proc/self/status"))?.split(separator: 0x0a) ?? []
+    let line = lines.first { $0.starts(with: "Umask:".utf8) }
+    let digits = line.map { String(decoding: $0.dropFirst(6).filter { (0x30...0x37).contains($0) }, as: UTF8.self) }
+    return digits.flatMap { UInt32($0, radix: 8) } ?? 0o777
   }
 
   func fail(_ error: any Error) { failure.withLock { if $0 == nil { $0 = FerryError.wrap(error) } } }
@@ -52,6 +70,7 @@ final class ReceiveJob: @unchecked Sendable {
       throw FerryError(.peer, "the stream has more than \(options.limits.entries) entries")
     }
     options.progress?(total.bytes, total.entries)
+    keeper.tick()
   }
   var bytes: Int64 { done.withLock { $0.bytes } }
 

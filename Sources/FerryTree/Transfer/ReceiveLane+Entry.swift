@@ -21,22 +21,39 @@ extension ReceiveLane {
   private func small(_ record: TreeRecord, _ name: UnsafeRawBufferPointer, _ extra: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer)
     throws
   {
-    let temporary = temporaryName()
-    let file = temporary.withUnsafeBufferPointer { text in
-      text.withMemoryRebound(to: CChar.self) {
-        clinux_openat(folder, $0.baseAddress.unsafelyUnwrapped, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+    // Most files are new: such a one has no name until it is complete, so nobody sees it before it has its owner.
+    let mode = job.index.find(scratch.key(job.index.seed)) == nil ? plainMode(record, extra) : nil
+    var file = mode.map { clinux_make_unnamed(folder, $0) } ?? -ENOTSUP
+    let source: Unplaced
+    if file >= 0 {
+      source = .unnamed(file)
+    } else {
+      let temporary = temporaryName()
+      file = temporary.withUnsafeBufferPointer { text in
+        text.withMemoryRebound(to: CChar.self) {
+          clinux_openat(folder, $0.baseAddress.unsafelyUnwrapped, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+        }
       }
+      guard file >= 0 else { throw job.root.failure(-file, "cannot make", scratch.path) }
+      source = .named(temporary)
     }
-    guard file >= 0 else { throw job.root.failure(-file, "cannot make", scratch.path) }
     defer { Glibc.close(file) }
     do {
       try write(file, body, at: 0, flags: 0)
-      try dress(file, record, extra)
-      try place(temporary, name, record, content: TreeLeaf(of: body), extra, size: Int64(body.count)) { TreeStatus(descriptor: file) }
+      try dress(file, record, extra, hasMode: source.isUnnamed)
+      try place(source, name, record, content: TreeLeaf(of: body), extra, size: Int64(body.count)) { TreeStatus(descriptor: file) }
     } catch {
-      unlink(temporary)
+      if case .named(let temporary) = source { unlink(temporary) }
       throw error
     }
+  }
+
+  /// The mode that a file may have from its making on: one that neither the process's mask, nor its folder, nor an attribute changes, and
+  /// that no later step takes away. nil if there is none, and it is given in the end.
+  private func plainMode(_ record: TreeRecord, _ extra: UnsafeRawBufferPointer) -> UInt32? {
+    let mode = UInt32(record.mode & 0o7777)
+    guard extra.isEmpty, !folderGivesAccess, mode & 0o7000 == 0, mode & job.mask == 0 else { return nil }
+    return mode
   }
 
   private func leaf(_ record: TreeRecord, _ content: TreeLeaf, _ extra: UnsafeRawBufferPointer) -> TreeLeaf {
@@ -62,11 +79,11 @@ extension ReceiveLane {
 
   /// Owner, mode, attributes and times of an open file, in the order in which none undoes another: a new owner takes setuid and
   /// capabilities away, a mode changes an ACL's mask.
-  func dress(_ file: Int32, _ record: TreeRecord, _ extra: UnsafeRawBufferPointer) throws {
+  func dress(_ file: Int32, _ record: TreeRecord, _ extra: UnsafeRawBufferPointer, hasMode: Bool = false) throws {
     let form = job.options.form
     if form.owners {
       let (owner, group) = try job.owners(record, scratch.path)
-      if owner != geteuid() || group != getegid() || folderGivesGroup || large != nil {
+      if owner != job.user || group != job.group || folderGivesGroup || large != nil {
         guard fchown(file, owner, group) == 0 else { throw job.root.failure(errno, "cannot set the owner of", scratch.path) }
       }
     }
@@ -76,7 +93,9 @@ extension ReceiveLane {
       job.removeAttributes(file, otherThan: extra)
     }
     try job.setAttributes(extra, scratch.path, accessControl: false) { clinux_fsetxattr(file, $0, $1, $2) }
-    guard fchmod(file, mode_t(record.mode & 0o7777)) == 0 else { throw job.root.failure(errno, "cannot set the mode of", scratch.path) }
+    guard hasMode || fchmod(file, mode_t(record.mode & 0o7777)) == 0 else {
+      throw job.root.failure(errno, "cannot set the mode of", scratch.path)
+    }
     try job.setAttributes(extra, scratch.path, accessControl: true) { clinux_fsetxattr(file, $0, $1, $2) }
     if folderGivesAccess && form.accessControl && !Self.hasAccess(extra) { clinux_fremovexattr(file, ExtendedAttributes.accessControl[0]) }
     let failed = clinux_set_time(file, record.seconds, min(record.nanoseconds, 999_999_999))
@@ -126,7 +145,7 @@ extension ReceiveLane {
         }
       }
       let content = record.kind == .link ? TreeLeaf(of: body) : TreeLeaf()
-      try place(temporary, name, record, content: content, extra, size: 0) {
+      try place(.named(temporary), name, record, content: content, extra, size: 0) {
         TreeRoot.withText(name) { TreeStatus(folder: folder, $0) }
       }
     } catch {
@@ -150,21 +169,26 @@ extension ReceiveLane {
     guard failed == 0 else { throw job.root.failure(-failed, "cannot make", scratch.path) }
   }
 
+  /// A complete entry that does not have its name yet.
+  enum Unplaced {
+    /// It has a temporary one.
+    case named([UInt8])
+    /// A file without any.
+    case unnamed(Int32)
+
+    var isUnnamed: Bool { if case .unnamed = self { true } else { false } }
+  }
+
   /// The last step: the complete entry gets its name, whatever had it before.
   func place(
-    _ temporary: [UInt8], _ name: UnsafeRawBufferPointer, _ record: TreeRecord, content: TreeLeaf, _ extra: UnsafeRawBufferPointer,
-    size: Int64,
-    blocks: ContentBlocks? = nil, status: () -> TreeStatus?
+    _ source: Unplaced, _ name: UnsafeRawBufferPointer, _ record: TreeRecord, content: TreeLeaf, _ extra: UnsafeRawBufferPointer,
+    size: Int64, blocks: ContentBlocks? = nil, status: () -> TreeStatus?
   ) throws {
     let leaf = leaf(record, content, extra)
     let key = scratch.key(job.index.seed)
     func attempt() -> Int32 {
       job.turns.shared {
-        let code = TreeRoot.withText(name) { text in
-          temporary.withUnsafeBufferPointer { bytes in
-            bytes.withMemoryRebound(to: CChar.self) { renameat(folder, $0.baseAddress.unsafelyUnwrapped, folder, text) == 0 ? 0 : errno }
-          }
-        }
+        let code = TreeRoot.withText(name) { give(source, $0) }
         guard code == 0 else { return code }
         job.links.leave(key)
         job.blocks.withLock { known in if blocks != nil || !known.isEmpty { known[key] = blocks } }
@@ -173,12 +197,36 @@ extension ReceiveLane {
       }
     }
     var code = attempt()
+    if code == EEXIST, case .unnamed(let file) = source {
+      // Something is there that nobody has told of. A name that is given to what has one replaces it.
+      let temporary = temporaryName()
+      let linked = temporary.withUnsafeBufferPointer { bytes in
+        bytes.withMemoryRebound(to: CChar.self) { clinux_link_unnamed(file, folder, $0.baseAddress.unsafelyUnwrapped) }
+      }
+      guard linked == 0 else { throw job.root.failure(-linked, "cannot place", scratch.path) }
+      do {
+        return try place(.named(temporary), name, record, content: content, extra, size: size, blocks: blocks, status: status)
+      } catch {
+        unlink(temporary)
+        throw error
+      }
+    }
     if code == EISDIR || code == ENOTEMPTY || code == EEXIST {
       try job.erase(folder, name, path: scratch.path)
       code = attempt()
     }
     guard code == 0 else { throw job.root.failure(code, "cannot place", scratch.path) }
     note(leaf)
+  }
+
+  private func give(_ source: Unplaced, _ name: UnsafePointer<CChar>) -> Int32 {
+    switch source {
+    case .unnamed(let file): return -clinux_link_unnamed(file, folder, name)
+    case .named(let temporary):
+      return temporary.withUnsafeBufferPointer { bytes in
+        bytes.withMemoryRebound(to: CChar.self) { renameat(folder, $0.baseAddress.unsafelyUnwrapped, folder, name) == 0 ? 0 : errno }
+      }
+    }
   }
 
   func unlink(_ temporary: [UInt8]) {

@@ -14,6 +14,8 @@ struct LargeFile {
   var next: Int64 = 0
   /// The block that is put together from pieces, or -1.
   var assembled = -1
+  /// Its content goes to the disk past the page cache, as long as it comes in whole pages.
+  var isDirect = false
 }
 
 extension ReceiveLane {
@@ -36,7 +38,7 @@ extension ReceiveLane {
     guard file >= 0 else { throw job.root.failure(-file, "cannot make", scratch.path) }
     large = LargeFile(
       file: file, temporary: temporary, name: Array(name), record: record, extra: Array(extra), isPatch: isPatch,
-      blocks: before ?? ContentBlocks())
+      blocks: before ?? ContentBlocks(), isDirect: record.size >= SendLane.largeFile && clinux_set_direct(file, 1) == 0)
   }
 
   /// The old file under the temporary name, to be changed in place: its own name is absent until it is complete. One that has other names
@@ -88,10 +90,10 @@ extension ReceiveLane {
       guard file.isPatch, offset % block == 0 else { return }
       set(&file, index, ContentBlocks.zeros(Int(length)))
       // Where no hole can be made, zeros it is.
-      if clinux_punch_hole(file.file, offset, length) != 0 { try writeZeros(file.file, offset, Int(length)) }
+      if clinux_punch_hole(file.file, offset, length) != 0 { try writeZeros(&file, offset, Int(length)) }
       return
     }
-    try write(file.file, body, at: offset, flags: Int32(CLINUX_DONTCACHE))
+    try write(&file, body, at: offset)
     if record.flags.contains(.piece) {
       if file.assembled != index {
         settle(&file, before: index)
@@ -103,6 +105,17 @@ extension ReceiveLane {
       settle(&file, before: index)
       set(&file, index, TreeLeaf(of: body))
     }
+  }
+
+  private func write(_ file: inout LargeFile, _ body: UnsafeRawBufferPointer, at offset: Int64) throws {
+    if file.isDirect {
+      let isWhole = (Int(bitPattern: body.baseAddress) | body.count | Int(offset)) % TreeBlock.alignment == 0
+      if isWhole, clinux_pwrite(file.file, body.baseAddress, UInt64(body.count), offset, 0) == Int64(body.count) { return }
+      // A file's last page, a piece beside a hole, or a file system that wants it otherwise.
+      file.isDirect = false
+      clinux_set_direct(file.file, 0)
+    }
+    try write(file.file, body, at: offset, flags: Int32(CLINUX_DONTCACHE))
   }
 
   private func set(_ file: inout LargeFile, _ index: Int, _ leaf: TreeLeaf) {
@@ -118,9 +131,9 @@ extension ReceiveLane {
     file.assembled = -1
   }
 
-  private func writeZeros(_ file: Int32, _ offset: Int64, _ length: Int) throws {
+  private func writeZeros(_ file: inout LargeFile, _ offset: Int64, _ length: Int) throws {
     let zeros = [UInt8](repeating: 0, count: length)
-    try zeros.withUnsafeBytes { try write(file, $0, at: offset, flags: 0) }
+    try zeros.withUnsafeBytes { try write(&file, $0, at: offset) }
   }
 
   func end(_ record: TreeRecord) throws {
@@ -145,7 +158,7 @@ extension ReceiveLane {
         try dress(file.file, head, extra)
         try file.name.withUnsafeBytes { name in
           try place(
-            file.temporary, name, head, content: file.blocks.leaf, extra, size: size,
+            .named(file.temporary), name, head, content: file.blocks.leaf, extra, size: size,
             blocks: size >= SendLane.patchedFile ? file.blocks : nil
           ) { TreeStatus(descriptor: file.file) }
         }

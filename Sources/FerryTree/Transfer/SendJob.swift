@@ -18,6 +18,7 @@ final class SendJob: @unchecked Sendable {
   let root: TreeRoot
   let options: TreeOptions
   let index: TreeIndex
+  let keeper: StateKeeper
   let links: TreeLinks
   /// Block hashes of large files that the receiver's process has as well.
   let blocks: Lock<[UInt64: ContentBlocks]>
@@ -37,10 +38,11 @@ final class SendJob: @unchecked Sendable {
   private let troubles = Lock((vanished: Int64(0), unread: [String]()))
 
   init(
-    _ pass: TreePass, root: TreeRoot, options: TreeOptions, index: TreeIndex, links: TreeLinks, blocks: Lock<[UInt64: ContentBlocks]>,
-    horizon: FileTime?, moment: FileTime, namesAll: Bool, isTracked: Bool
+    _ pass: TreePass, root: TreeRoot, options: TreeOptions, index: TreeIndex, keeper: StateKeeper, links: TreeLinks,
+    blocks: Lock<[UInt64: ContentBlocks]>, horizon: FileTime?, moment: FileTime, namesAll: Bool, isTracked: Bool
   ) {
     (self.pass, self.root, self.options, self.index, self.links, self.blocks) = (pass, root, options, index, links, blocks)
+    self.keeper = keeper
     (self.horizon, self.moment, self.namesAll, self.isTracked) = (horizon, moment, namesAll, isTracked)
   }
 
@@ -64,6 +66,7 @@ final class SendJob: @unchecked Sendable {
       return done
     }
     options.progress?(total.bytes, total.entries)
+    keeper.tick()
   }
 
   /// Something that was there cannot be read, or is there no more: normal while the tree is in use, never in the final pass.

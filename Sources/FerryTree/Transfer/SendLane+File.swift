@@ -27,7 +27,7 @@ extension SendLane {
     try sayFolder()
     var record = TreeRecord(.entry, entry.meta)
     let place = try attributes.bytes.withUnsafeBytes { try writer.begin(record, name: entry.name, extra: $0, room: size) }
-    let got = ContentFile.read(file, place, size, at: 0)
+    let got = ContentFile.read(file, place, size, at: 0, dropping: true)
     guard got >= 0 else {
       try job.trouble(Int32(-got), "cannot read", scratch.path)
       return nil

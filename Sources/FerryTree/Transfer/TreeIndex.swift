@@ -170,7 +170,8 @@ final class TreeIndex: @unchecked Sendable {
 
   private static func grow(_ part: inout Part) {
     let old = part.slots
-    part.slots = slots(old.count + old.count / 3 + 8)
+    // In large steps as long as that is cheap, then in small ones, which leave less empty.
+    part.slots = slots(old.count + old.count / (old.count < 4096 ? 3 : 7) + 8)
     for slot in old where slot.key != 0 { part.slots[place(of: slot.key, in: part.slots)] = slot }
     free(old)
   }

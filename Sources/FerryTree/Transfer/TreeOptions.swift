@@ -14,6 +14,8 @@ public struct TreeOptions: Sendable {
   public var limits = TreeLimits()
   /// Threads at each end; a channel is shared by as many as need it.
   public var lanes = 2
+  /// How often what an end knows is kept on disk while a pass runs, about.
+  public var keeping: Duration = .seconds(10)
   /// Ends a pass or digest early, with `cancelled`.
   public var cancellation: Cancellation?
   /// Told how much of the call is done in all, often, from any thread.

@@ -50,12 +50,14 @@ public final class TreeReceiver {
       state = try TreeState(folder: folder, form: hello.form)
     }
     let index = try answer(hello, root, first)
-    let job = ReceiveJob(isFinal: pass.isFinal, root: root, options: options, index: index, links: links, blocks: blocks)
+    let job = ReceiveJob(
+      isFinal: pass.isFinal, root: root, options: options, index: index, keeper: StateKeeper(state, index, every: options.keeping),
+      links: links, blocks: blocks)
     let lanes = (0..<hello.lanes).map { ReceiveLane(job, number: $0) }
     try run(lanes, job, wires)
     try job.finish(lanes.flatMap(\.late))
-    // The last pass is on disk before anybody hears that it is done.
-    if pass.isFinal { try root.folder.flush() }
+    // The last pass is on disk before anybody hears that it is done. The others are too, so that it has little to wait for.
+    try root.folder.flush()
     var report = TreeReport()
     let gone = job.gone
     report.changed = lanes.reduce(0) { $0 + $1.changed }

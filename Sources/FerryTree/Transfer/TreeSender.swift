@@ -48,8 +48,8 @@ public final class TreeSender {
     let changes = agrees && hasWalked ? pass.changes.flatMap { $0.isComplete ? $0 : nil } : nil
     if changes == nil { links = TreeLinks() }
     let job = SendJob(
-      pass, root: root, options: options, index: index, links: links, blocks: blocks, horizon: horizon, moment: moment, namesAll: !agrees,
-      isTracked: changes != nil)
+      pass, root: root, options: options, index: index, keeper: StateKeeper(state, index, every: options.keeping), links: links,
+      blocks: blocks, horizon: horizon, moment: moment, namesAll: !agrees, isTracked: changes != nil)
     try plan(job, changes)
     let workers = (0..<lanes).map { SendLane(job, wires[$0 % wires.count], lane: $0) }
     try run(workers, job, wires)

@@ -5,9 +5,8 @@ import Glibc
 /// What an end knows of a transfer, for another process to go on from: the index in a file, with a hash over all of it.
 struct TreeState {
   private struct Header {
-    var magic: UInt64 = 0x6665_7272_7974_7231
+    var magic: UInt64 = 0x6665_7272_7974_7232
     var seed: UInt64
-    var count: UInt64
     var form: UInt64
     var boot: UInt64
   }
@@ -29,7 +28,7 @@ struct TreeState {
     return id.withUnsafeBytes { XXH3_64bits($0.baseAddress, $0.count) }
   }()
 
-  /// Keeps it. One that cannot be kept costs time, nothing else.
+  /// Keeps it, as it is or as it changes meanwhile: each slot is true by itself. One that cannot be kept costs time, nothing else.
   func save(_ index: TreeIndex) {
     let temporary = "\(path).new"
     guard let file = try? Descriptor.open(temporary, O_WRONLY | O_CREAT | O_TRUNC), let hash = XXH3_createState() else { return }
@@ -43,9 +42,7 @@ struct TreeState {
       buffer.removeAll(keepingCapacity: true)
     }
     do {
-      var header = Header(seed: index.seed, count: 0, form: UInt64(form.stamp), boot: Self.boot)
-      header.count = UInt64(index.total.count)
-      withUnsafeBytes(of: header) { buffer += $0 }
+      withUnsafeBytes(of: Header(seed: index.seed, form: UInt64(form.stamp), boot: Self.boot)) { buffer += $0 }
       try index.forEach { slot in
         withUnsafeBytes(of: slot) { buffer += $0 }
         try write(1 << 20)
@@ -72,14 +69,19 @@ struct TreeState {
       }
     }
     var place: Int64 = 0
-    var header = Header(seed: 0, count: 0, form: 0, boot: 0)
+    var header = Header(seed: 0, form: 0, boot: 0)
     let magic = header.magic
     guard read(&header), header.magic == magic, header.form == UInt64(form.stamp), header.seed != 0 else { return nil }
     let index = TreeIndex(seed: header.seed)
     let stride = MemoryLayout<TreeIndex.Slot>.stride
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: stride * 4096, alignment: 16)
     defer { buffer.deallocate() }
-    var rest = Int(clamping: header.count)
+    var status = stat()
+    guard fstat(file.number, &status) == 0 else { return nil }
+    // Slots, and the hash behind them.
+    let length = Int(status.st_size) - MemoryLayout<Header>.size - 8
+    guard length >= 0, length % stride == 0 else { return nil }
+    var rest = length / stride
     while rest > 0, let start = buffer.baseAddress {
       let length = min(rest, 4096) * stride
       guard ContentFile.read(file.number, start, length, at: place) == length else { return nil }
