@@ -147,10 +147,11 @@ def main():
     parser.add_argument("--files", type=int, default=20000)
     parser.add_argument("--channel-bytes", type=int, default=2_000_000_000)
     parser.add_argument("--large-bytes", type=int, default=2_000_000_000)
-    parser.add_argument("--changes", type=int, default=10_000)
+    parser.add_argument("--changes", type=int, nargs="*", default=[10_000, 100_000])
     parser.add_argument("--only", choices=["runs", "hosts", "layers", "channels", "trees", "records"])
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--tree-files", type=int, default=100_000)
+    parser.add_argument("--many-files", type=int, default=1_000_000, help="of the tree whose last pass alone is measured; 0: none")
     parser.add_argument("--json")
     options = parser.parse_args()
 
@@ -167,11 +168,12 @@ def main():
         if options.only in (None, "hosts") and sshd.available():
             hosts.Hosts(bench, options.stage / "include", ROOT, options.files, options.large_bytes).measure(options.rounds)
         if options.only in (None, "layers") and layers.available():
-            layers.Layers(bench, ROOT, options.changes).measure(options.rounds)
+            for changes in options.changes:
+                layers.Layers(bench, ROOT, changes).measure(options.rounds)
         if options.only in (None, "channels"):
             streams = channels.Channels(bench.ferry, options.stage / "include", ROOT, options.channel_bytes, min(options.rounds, 3)).measure()
         if options.only in (None, "trees") and sshd.available():
-            forest = trees.Trees(bench.ferry, ROOT, options.tree_files, options.large_bytes, options.rounds).measure()
+            forest = trees.Trees(bench.ferry, ROOT, options.tree_files, options.large_bytes, options.rounds, options.many_files).measure()
         if options.only in (None, "records"):
             cloned = records.measure(bench.ferry, ROOT / "records", options.records)
     finally:

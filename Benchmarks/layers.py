@@ -16,7 +16,7 @@ def available():
 
 class Layers:
     def __init__(self, bench, root, changes):
-        self.bench, self.root, self.changes = bench, root / "layers", changes
+        self.bench, self.root, self.changes = bench, root / f"layers-{changes}", changes
         self.root.mkdir()
         self.engines = []
 

@@ -1,4 +1,5 @@
-"""File trees: Ferry's `tree` over its direct channel beside rsync and tar over ssh, an rsync daemon in two passes, and cp -a, in turns.
+"""File trees: Ferry's `tree` over its direct channel beside rsync and tar over ssh, an rsync daemon in two passes, podman's export into
+its import, and cp -a, in turns.
 
 Ferry is measured as it is used: a whole run, with its channel's encryption and its proof, until `ferry` has returned. Peers have no proof, and
 cp and the daemon no encryption. All write to a file system of their own, through memory that was touched before.
@@ -19,17 +20,14 @@ import sshd
 
 
 class Trees:
-    def __init__(self, ferry, root, files, large, rounds):
-        self.ferry, self.root, self.rounds = ferry, root / "trees", rounds
+    def __init__(self, ferry, root, files, large, rounds, many=0):
+        self.ferry, self.root, self.rounds, self.many = ferry, root / "trees", rounds, many
         self.root.mkdir(parents=True)
         self.disk = Disk(self.root)
         self.place = self.disk.place
         self.turn = 0
         self.small, self.large, self.mix = (self.root / name for name in ("small", "large", "mix"))
-        for number in range(files):
-            folder = self.small / f"{number % 40:02}" / f"{number // 40 % 25:02}"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{number:06}").write_bytes(random.randbytes(random.choice((0, 100, 500, 1000, 2000, 4000, 8000, 16000))))
+        small_files(self.small, files, (0, 100, 500, 1000, 2000, 4000, 8000, 16000))
         self.large.mkdir()
         for number in range(4):
             with open(self.large / str(number), "wb") as file:
@@ -42,11 +40,14 @@ class Trees:
     def measure(self):
         """Rows of (tree, way, seconds, CPU seconds, peak MB of a Ferry process): medians."""
         rows = []
+        channels.adopt()
         touch_memory()
         try:
             for name, tree in (("small files", self.small), ("root file system", self.mix), ("large files", self.large)):
                 rows += self.whole(name, tree, self.daemon)
             rows += self.last(self.small, self.daemon)
+            if self.many:
+                rows += self.last_of_many()
         finally:
             self.disk.end()
         return rows
@@ -59,19 +60,34 @@ class Trees:
                 f"mkdir {to}; tar -C {tree} --xattrs --acls -cf - . | ssh -F {self.server.config} 127.0.0.1 "
                 f"\"tar -C {to} --xattrs '--xattrs-include=*' --acls -xpf -\""),
             "rsync daemon, first pass": lambda to: self.shell(f"rsync -aHAX {tree}/ {daemon.url(to)}/"),
+            **({"podman export over ssh": lambda to: self.podman(tree, to)} if shutil.which("podman") else {}),
             "cp -a": lambda to: self.shell(f"cp -a {tree} {to}"),
         }
         return self.turns(name, tree, ways)
 
+    def podman(self, tree, to):
+        """A volume at each end. Both are where the tree and its copy are, so that nothing else is measured."""
+        ends = [f"podman --root {self.root}/podman-{end} --runroot {self.root}/podman-{end}/run" for end in ("from", "to")]
+        to.mkdir()
+        for podman, place in zip(ends, (tree, to)):
+            self.shell(f"{podman} volume create --opt type=none --opt o=bind --opt device={place} {to.name} >&2")
+        try:
+            return self.shell(
+                f"{ends[0]} volume export {to.name} | ssh -F {self.server.config} 127.0.0.1 '{ends[1]} volume import {to.name} -'")
+        finally:
+            for podman in ends:
+                self.shell(f"{podman} volume rm {to.name} >&2")
+
     def last(self, tree, daemon):
         """The last pass, after a hundredth of all files has changed."""
+        changes = max(1, files_in(tree) // 100)
 
         def ferried(verify, to):
-            return self.run(tree, to, verify, changes=True)[1]
+            return self.run(tree, to, verify, changes)[1]
 
         def second(to):
             self.shell(f"rsync -aHAX {tree}/ {daemon.url(to)}/")
-            change(tree)
+            change(tree, changes)
             return self.shell(f"rsync -aHAX --delete {tree}/ {daemon.url(to)}/")
 
         ways = {
@@ -80,9 +96,17 @@ class Trees:
         }
         return self.turns("last pass, 1 % changed", tree, ways)
 
-    def turns(self, name, tree, ways):
+    def last_of_many(self):
+        """The last pass of a tree ten times as large or so, after as many changes."""
+        tree = self.root / "many"
+        small_files(tree, self.many, (0, 100, 500))
+        changes = max(1, files_in(self.small) // 100)
+        way = {"tree, tracked, as many changes": lambda to: self.run(tree, to, "tracked", changes)[1]}
+        return self.turns(f"last pass, {self.many:,} files", tree, way, min(self.rounds, 2))
+
+    def turns(self, name, tree, ways, rounds=None):
         found = {way: [] for way in ways}
-        for number in range(self.rounds + 1):
+        for number in range((rounds or self.rounds) + 1):
             for way, work in ways.items():
                 self.turn += 1
                 self.disk.renew()
@@ -106,7 +130,7 @@ class Trees:
         subprocess.run(["sh", "-ec", command], check=True, stdin=subprocess.DEVNULL)
         return time.perf_counter() - begin
 
-    def run(self, tree, to, verify="tracked", changes=False):
+    def run(self, tree, to, verify="tracked", changes=0):
         """A whole run's seconds, and its last pass's."""
         folder = self.root / f"run-{self.turn}"
         folder.mkdir()
@@ -114,7 +138,7 @@ class Trees:
         if changes:
             hook = folder / "hooks" / "quiesce" / "source" / "10-change"
             hook.parent.mkdir(parents=True)
-            hook.write_text(f"#!/bin/sh\nexec /usr/bin/python3 {Path(__file__).resolve()} {tree} >&2\n")
+            hook.write_text(f"#!/bin/sh\nexec /usr/bin/python3 {Path(__file__).resolve()} {tree} {changes} >&2\n")
             hook.chmod(0o755)
             hooks = f"hooks: {folder}/hooks\n"
         (folder / "m.yaml").write_text(
@@ -146,7 +170,7 @@ class Peak:
         self.thread.join()
 
     def look(self):
-        while not self.over.wait(0.05):
+        while not self.over.wait(0.2):
             for process in Path("/proc").iterdir():
                 try:
                     if process.name.isdigit() and b"\0host\0" in (process / "cmdline").read_bytes():
@@ -192,11 +216,25 @@ def entries(tree):
     return sum(len(folders) + len(names) for _, folders, names in os.walk(tree))
 
 
-def change(tree):
-    """A hundredth of the files gets new content."""
-    files = sorted(Path(folder) / name for folder, _, names in os.walk(tree) for name in names)
-    for path in random.sample(files, max(1, len(files) // 100)):
-        path.write_bytes(random.randbytes(2000))
+def small_files(to, count, sizes):
+    """A hundred to a folder or so, as far as forty times twenty-five folders go."""
+    for number in range(count):
+        folder = to / f"{number % 40:02}" / f"{number // 40 % 25:02}"
+        if number < 1000:
+            folder.mkdir(parents=True)
+        with open(f"{folder}/{number:06}", "wb") as file:
+            file.write(random.randbytes(random.choice(sizes)))
+
+
+def files_in(tree):
+    return sum(len(names) for _, _, names in os.walk(tree))
+
+
+def change(tree, count):
+    """So many of the files get new content."""
+    files = sorted(f"{folder}/{name}" for folder, _, names in os.walk(tree) for name in names)
+    for path in random.sample(files, count):
+        Path(path).write_bytes(random.randbytes(2000))
 
 
 def root_file_system(to, size):
@@ -214,12 +252,13 @@ def root_file_system(to, size):
 
 
 class Disk:
-    """ext4 in a file, where that may be mounted, made anew for each turn: ext4 is slow to give out inodes that were in use a minute ago."""
+    """ext4 in a file, where that may be mounted, made anew for each turn: ext4 is slow to give out inodes that were in use a minute ago. What
+    is written there goes to the disk at once, as it does to a disk: not into the page cache once more."""
 
     def __init__(self, root):
         self.image, self.place = root / "image", root / "place"
         self.place.mkdir()
-        self.mounted = False
+        self.device = None
 
     def renew(self):
         self.end()
@@ -228,13 +267,21 @@ class Disk:
         with open(self.image, "wb") as file:
             file.truncate(24 << 30)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        if subprocess.run(["mkfs.ext4", "-q", "-F", self.image], **quiet).returncode == 0:
-            self.mounted = subprocess.run(["mount", "-o", "loop,noinit_itable", self.image, self.place], **quiet).returncode == 0
+        if subprocess.run(["mkfs.ext4", "-q", "-F", self.image], **quiet).returncode:
+            return
+        losetup = ["losetup", "--find", "--show", "--direct-io=on", self.image]
+        self.device = subprocess.run(losetup, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip()
+        if self.device and subprocess.run(["mount", "-o", "noinit_itable", self.device, self.place], **quiet).returncode:
+            self.release()
 
     def end(self):
-        if self.mounted:
+        if self.device:
             subprocess.run(["umount", self.place], check=True)
-            self.mounted = False
+            self.release()
+
+    def release(self):
+        subprocess.run(["losetup", "--detach", self.device], check=True)
+        self.device = None
 
 
 def touch_memory():
@@ -258,4 +305,4 @@ def table(rows):
 if __name__ == "__main__":
     import sys
 
-    change(Path(sys.argv[1]))
+    change(Path(sys.argv[1]), int(sys.argv[2]))
