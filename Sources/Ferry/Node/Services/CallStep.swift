@@ -17,7 +17,10 @@ struct CallStep {
   }
 
   /// The same as a program of this node's: `ferry call`.
-  func command(_ ferry: FerryProgram) -> [String] { [ferry.executable, "call", name] + values }
+  func command(_ ferry: FerryProgram?) throws -> [String] {
+    guard let ferry else { throw FerryError(.internal, "nobody has said which ferry makes the call '\(name)'") }
+    return [ferry.executable, "call", name] + values
+  }
 }
 
 /// The `ferry` of a node, for what is started there.
@@ -26,7 +29,7 @@ public struct FerryProgram: Sendable {
   let plugins: [String]
 
   /// That of a configuration.
-  public init(_ configuration: Engine.Configuration = Engine.Configuration()) {
+  public init(_ configuration: Engine.Configuration) {
     self.init(executable: configuration.executable, plugins: configuration.pluginFolders)
   }
 

@@ -84,7 +84,8 @@ struct CommandService: ServiceDriver {
 
   private func check(_ program: String, of command: [String]?) throws {
     guard let step = command.flatMap(CallStep.init) else { return try Self.findProgram(program) }
-    let configuration = Engine.Configuration(executable: context.ferry.executable, pluginFolders: context.ferry.plugins)
+    guard let ferry = context.ferry else { return }
+    let configuration = Engine.Configuration(executable: ferry.executable, pluginFolders: ferry.plugins)
     try configuration.catalog().check(call: step.name)
   }
 

@@ -38,15 +38,15 @@ struct ServiceContext: Sendable {
   let run: String
   let side: Side
   let spec: ServiceSpec
-  var ferry = FerryProgram()
+  var ferry: FerryProgram?
 
   /// This end's part of the specification.
   var end: ServiceSpec.Side { side == .source ? spec.source : spec.destination }
 
   /// Runs one of the service's commands, or its engine's, with the service's environment.
   func command(_ arguments: [String], timeout: Duration) throws -> Command.Outcome {
-    let arguments = CallStep(arguments)?.command(ferry) ?? arguments
-    var environment: [String: String?] = ferry.environment.mapValues { $0 }
+    let arguments = try CallStep(arguments)?.command(ferry) ?? arguments
+    var environment: [String: String?] = (ferry?.environment ?? [:]).mapValues { $0 }
     environment.merge(["FERRY_RUN": run, "FERRY_SIDE": side.rawValue, "FERRY_SERVICE": spec.name]) { $1 }
     for (name, value) in end.environment { environment[name] = value }
     var command = Command(arguments, environment: environment, timeout: timeout)

@@ -12,7 +12,7 @@ public struct ServiceGroup: Sendable {
 
   /// `folder` is this end's folder in the node's record of the run. A service that is not at this end is left out.
   public init(
-    run: String, side: Side, services: [ServiceSpec], folder: String, ferry: FerryProgram = FerryProgram(),
+    run: String, side: Side, services: [ServiceSpec], folder: String, ferry: FerryProgram? = nil,
     report: @escaping @Sendable (ServiceEvent) -> Void = { _ in }
   ) {
     self.side = side
