@@ -38,17 +38,30 @@ extension Engine {
     return receipt
   }
 
-  /// Reads the destination again, in full, and compares it with a receipt.
-  public func verify(_ reference: String) async throws -> Verification {
+  /// Reads the destination again, in full, and compares it with a receipt. The receipt is enough: this need not be the controller that made it.
+  /// `address` is another way to the destination than the manifest's, as `local` is once one is there.
+  public func verify(_ reference: String, at address: String? = nil) async throws -> Verification {
     let receipt = try receipt(reference)
     guard receipt.transfer == nil else {
       throw FerryError(.invalid, "run \(receipt.run) was a transfer: nothing was received yet", hint: "`ferry receive` fetches it")
     }
-    let entry = try find(receipt.run)
+    var manifest = try receipt.definition ?? find(receipt.run).manifest
+    if let address {
+      let home = manifest.destination.home
+      manifest.destination = try NodeSpec(at: address, instead: manifest.destination)
+      manifest.destination.home = home
+    }
+    let chosen = manifest
     return try await Threads.run {
-      try self.look(entry.manifest, run: entry.id) { destination in
-        Verification(
-          run: entry.id,
+      try self.look(chosen, run: receipt.run) { destination in
+        // `local` is whatever machine this is; with a receipt in hand it may be another than it was.
+        if address == nil, destination.isLocal, destination.hello.host != receipt.destination.host {
+          throw FerryError(
+            .precondition, "run \(receipt.run) was received on \(receipt.destination.host), and this is \(destination.hello.host)",
+            hint: "verify there, or name the way to it: --node ssh://\(receipt.destination.host); --node local if this is it, renamed")
+        }
+        return Verification(
+          run: receipt.run,
           items: try receipt.items.map { item in
             let arguments: JSONValue = ["offer": item.offer, "target": "active", "algorithm": .string(receipt.algorithm.rawValue)]
             let found: CompareReply = try destination.send(

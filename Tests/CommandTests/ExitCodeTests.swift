@@ -105,6 +105,24 @@ import Testing
     #expect(outcome.output.contains("file: not as received") && outcome.errors.hasPrefix("error: 1 of 1 items is not what run"))
   }
 
+  @Test("a receipt is enough to verify by, on the destination itself as well, and its machine is not taken for another")
+  func elsewhere() throws {
+    let desk = try Desk()
+    #expect(try desk.ferry("run", desk.manifest).code == 0)
+    let receipt = try desk.ferry("receipt", try desk.newest()).output
+    try desk.folder.write("receipt.json", receipt)
+    try Files.remove(desk.folder("state"))
+    let outcome = try desk.ferry("verify", desk.folder("receipt.json"))
+    #expect(outcome.code == 0 && outcome.output == "file: 1 entry, all as received\n", "\(outcome.errors)")
+    let host = try #require(try JSONValue(parsing: receipt)["destination"]?["host"]?.string)
+    try desk.folder.write("receipt.json", receipt.replacing("\"host\" : \"\(host)\"", with: "\"host\" : \"elsewhere\""))
+    let stranger = try desk.ferry("verify", desk.folder("receipt.json"))
+    #expect(stranger.code == 4 && stranger.errors.contains("was received on elsewhere, and this is \(host)"), "\(stranger.errors)")
+    #expect(try desk.ferry("verify", desk.folder("receipt.json"), "--node", "local").code == 0)
+    try desk.folder.write("b/data", "something else\n")
+    #expect(try desk.ferry("verify", desk.folder("receipt.json"), "--node", "local").code == 6)
+  }
+
   @Test("7: a source that could not be brought back: a person is needed, and rollback is the way")
   func incomplete() throws {
     let desk = try Desk(service: true)

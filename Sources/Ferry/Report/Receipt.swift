@@ -31,6 +31,9 @@ public struct Receipt: Sendable, Codable, Hashable {
   /// What the roots are made with.
   public var algorithm: Manifest.DigestAlgorithm
 
+  /// The manifest, with its parameters filled in: with it `ferry verify` works wherever the receipt is. Secrets are references. A transfer has it
+  /// beside what waits; so have not receipts of earlier releases.
+  public var definition: Manifest?
   /// Of a transfer alone: what waits to be received.
   public var transfer: Transfer?
 

@@ -19,6 +19,7 @@ extension RunDriver {
       },
       items: try manifest.state.map { try item($0, steps, offer: offers[$0.name] ?? [:]) },
       outage: outage(steps), verify: manifest.verify, algorithm: manifest.digestAlgorithm,
+      definition: entry.options.half == .transfer ? nil : manifest,
       transfer: entry.options.half == .transfer ? Receipt.Transfer(manifest: manifest, snapshots: try deposits()) : nil)
   }
 

@@ -6,12 +6,14 @@ struct VerifyCommand: ParsableCommand {
     commandName: "verify", abstract: "Reads the destination again and tells whether it still is what was received.",
     discussion: "Exits with 6 if it is not: the service that moved may well have written since.")
   @Argument(help: "A receipt's file, or the run's id.") var receipt: String
+  @Option(help: ArgumentHelp("Another way to the destination than the manifest's: local, if this is it.", valueName: "node")) var node:
+    String?
   @OptionGroup var engine: EngineOptions
   @OptionGroup var output: OutputOptions
 
   func run() throws {
-    let (engine, reference) = (try engine.engine(), receipt)
-    let verification = try Foreground.wait { try await engine.verify(reference) }
+    let (engine, reference, node) = (try engine.engine(), receipt, node)
+    let verification = try Foreground.wait { try await engine.verify(reference, at: node) }
     try output.show(verification, text(verification))
     if !verification.isEqual {
       let count = verification.items.count { !$0.isEqual }
