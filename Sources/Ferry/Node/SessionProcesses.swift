@@ -29,7 +29,7 @@ struct SessionProcesses: Sendable {
     for _ in 0..<2000 where identity.isAlive { usleep(5000) }
     guard !identity.isAlive else {
       throw FerryError(
-        .conflict, "process \(identity.pid) of an earlier session cannot be killed",
+        .retry, "process \(identity.pid) of an earlier session cannot be killed",
         hint: "it may hang in the kernel; see to it, then `ferry resume`")
     }
   }

@@ -96,6 +96,15 @@ final class RunDriver: Sendable {
   /// Whether a node, or the line to it, is gone.
   var hasLostNode: Bool { nodes.withLock { nodes in nodes.count < entry.sides.count || nodes.values.contains { $0.isLost } } }
 
+  /// Whether waiting may mend a failure: a node that was there, or the line to it, is gone, or it could not be reached. One that was reached
+  /// and refuses (a key, a version, a missing program) will refuse again.
+  func mayMend(_ failure: FerryError) -> Bool {
+    nodes.withLock { nodes in
+      if nodes.values.contains(where: \.isLost) { return true }
+      return nodes.count < entry.sides.count && [.peer, .io, .retry].contains(failure.class)
+    }
+  }
+
   /// Ends the running calls of both ends.
   func interrupt() { for node in nodes.withLock({ Array($0.values) }) { _ = try? node.send(.cancel) } }
 

@@ -77,7 +77,7 @@ struct RunSession: Sendable {
     } catch {
       watcher.end()
       var failure = FerryError.wrap(error)
-      if driver.hasLostNode, driver.manifest.retry == nil, failure.hint.isEmpty {
+      if driver.mayMend(failure), driver.manifest.retry == nil, failure.hint.isEmpty {
         failure.hint = "with `retry: 5m` in its manifest a run looks for a lost node again by itself"
       }
       if try journal.steps(driver.id).isEmpty {
@@ -99,8 +99,8 @@ struct RunSession: Sendable {
         return try driver.forward()
       } catch {
         let began = lost ?? .now
-        guard let retry = driver.manifest.retry ?? (driver.staysForever ? Self.forever : nil), driver.hasLostNode,
-          began.duration(to: .now) < retry,
+        guard let retry = driver.manifest.retry ?? (driver.staysForever ? Self.forever : nil),
+          driver.mayMend(FerryError.wrap(error)), began.duration(to: .now) < retry,
           FerryError.wrap(error).class != .cancelled, try !journal.steps(driver.id).isEmpty
         else { throw error }
         lost = began

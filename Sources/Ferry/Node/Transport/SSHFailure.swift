@@ -60,6 +60,10 @@ struct SSHFailure {
           "ferry asks for no password: `\(command) true` must work without one (ssh-copy-id, ssh-agent, ~/.ssh/config); nothing was changed"
       )
     }
+    if has("Temporary failure in name resolution") {
+      return FerryError(
+        .retry, "no name server answers: \(said)", hint: "check the network and /etc/resolv.conf here; nothing was changed")
+    }
     if has("Could not resolve hostname") {
       return FerryError(.notFound, "there is no host of that name: \(said)", hint: "check the address of \(name), or ssh's configuration")
     }
