@@ -45,7 +45,11 @@ package enum Misbehaviour {
     #define WRAP(call) \
       static ferry_status wrapped_##call(void *self, const ferry_args *args) { \
         if (goes_wrong(#call, args)) return FERRY_IO; \
-        return inner.call ? inner.call(self, args) : FERRY_OK; \
+        ferry_status status = inner.call ? inner.call(self, args) : FERRY_OK; \
+        char how[64] = ""; \
+        const ferry_host *host = ((instance *)self)->host; \
+        if (told(#call, args->flags, how) && strcmp(how, "unread") == 0) host->reply(host, "{\"unread\": [\"one\", \"two\"]}"); \
+        return status; \
       }
     WRAP(prepare) WRAP(transfer) WRAP(receive) WRAP(freeze) WRAP(thaw) WRAP(digest) WRAP(activate)
 

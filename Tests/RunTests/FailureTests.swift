@@ -30,6 +30,20 @@ import TestSupport
     #expect(Files.names(in: world.folder("b")).filter { $0 != "home" && $0 != "held" } == [], "nothing is left at the destination")
   }
 
+  @Test("a plugin that leaves entries unread in the final pass fails the run, in a hot pass it does not")
+  func unread() async throws {
+    let world = try World()
+    try Misbehaviour.install(in: world)
+    try world.folder.write("misbehave", "source transfer-final unread")
+    let result = try await world.run(world.manifest())
+    #expect(result.status == .undone && result.exit == .failed, "\(result)")
+    #expect(result.error?.message == "'ledger': 2 entries could not be read in the final pass: one")
+    #expect(try world.complaints(serving: "a") == [])
+    try world.folder.write("misbehave", "source transfer unread")
+    #expect(try await world.run(world.manifest()).exit == .done)
+    #expect(try world.complaints(serving: "b") == [])
+  }
+
   @Test("a service that does not stop in time fails the run, and all services run again")
   func stubborn() async throws {
     let world = try World()

@@ -121,6 +121,7 @@ extension RunDriver {
         .peer, "'\(item)': \(out.sent) bytes left the source and \(into.received) were taken at the destination",
         hint: "`ferry resume \(id)` copies it again")
     }
+    if final { try demandAllRead(item, sent.result) }
     return Moved(
       bytes: sent.result["bytes"]?.int ?? 0, entries: sent.result["entries"]?.int ?? 0, changed: sent.result["changed"]?.int ?? 0,
       sent: out.sent + into.sent, method: sent.result["method"]?.string, seconds: began.duration(to: .now).inSeconds)
@@ -135,6 +136,15 @@ extension RunDriver {
       }
     }
     return over
+  }
+
+  /// In a hot pass the next one may read what this one could not. There is none after the final pass: a provider that does not fail by itself
+  /// has not kept its contract, and what it left out would be missing without a word.
+  func demandAllRead(_ item: String, _ reply: JSONValue) throws {
+    guard let unread = reply["unread"]?.array, let first = unread.first?.string else { return }
+    throw FerryError(
+      .io, "'\(item)': \(unread.count == 1 ? "an entry" : "\(unread.count) entries") could not be read in the final pass: \(first)",
+      hint: "mend or exclude what cannot be read, then run again")
   }
 
   private func passArguments(stays: Bool) -> JSONValue {

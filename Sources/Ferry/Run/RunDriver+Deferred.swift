@@ -147,6 +147,7 @@ extension RunDriver {
     let arguments: JSONValue = ["deferred": true, "manifest": manifest.identity]
     let reply = try source.call(
       CallRequest(item: item, call: .transfer, pass: pass, first: pass == 0, final: final, arguments: arguments))
+    if final { try demandAllRead(item, reply.result) }
     return Moved(
       bytes: reply.result["bytes"]?.int ?? 0, entries: reply.result["entries"]?.int ?? 0, changed: reply.result["changed"]?.int ?? 0,
       seconds: reply.seconds)

@@ -50,7 +50,7 @@ public enum ExitCode: Int32, Sendable, Codable, CaseIterable {
   case failed = 1
   /// Wrong usage or an invalid manifest.
   case usage = 2
-  /// Done, but some items could not be read.
+  /// Done, but some items could not be read. Kept for it: a run that leaves something out fails.
   case unread = 3
   case checkFailed = 4
   /// Stopped where it can be resumed.
