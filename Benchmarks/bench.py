@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+import backups
 import channels
 import hosts
 import layers
@@ -148,7 +149,8 @@ def main():
     parser.add_argument("--channel-bytes", type=int, default=2_000_000_000)
     parser.add_argument("--large-bytes", type=int, default=2_000_000_000)
     parser.add_argument("--changes", type=int, nargs="*", default=[10_000, 100_000])
-    parser.add_argument("--only", choices=["runs", "hosts", "layers", "channels", "trees", "records"])
+    parser.add_argument("--only", choices=["runs", "hosts", "layers", "channels", "trees", "records", "backups"])
+    parser.add_argument("--backup-bytes", type=int, default=1_000_000_000)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--tree-files", type=int, default=100_000)
     parser.add_argument("--many-files", type=int, default=1_000_000, help="of the tree whose last pass alone is measured; 0: none")
@@ -170,6 +172,8 @@ def main():
         if options.only in (None, "layers") and layers.available():
             for changes in options.changes:
                 layers.Layers(bench, ROOT, changes).measure(options.rounds)
+        if options.only in (None, "backups") and backups.available():
+            backups.Backups(bench, ROOT, options.files, options.backup_bytes).measure(options.rounds)
         if options.only in (None, "channels"):
             streams = channels.Channels(bench.ferry, options.stage / "include", ROOT, options.channel_bytes, min(options.rounds, 3)).measure()
         if options.only in (None, "trees") and sshd.available():

@@ -264,6 +264,8 @@ class Disk:
         self.end()
         for left in self.place.iterdir():
             shutil.rmtree(left)
+        # Somebody's mount namespace may still hold the old one: a new file gets a loop device of its own.
+        self.image.unlink(missing_ok=True)
         with open(self.image, "wb") as file:
             file.truncate(24 << 30)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
