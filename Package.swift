@@ -22,6 +22,7 @@ let plugins = [
     "podman-volume", folder: "PodmanVolume", dependencies: ["FerryPluginKit", "FerryTree", "FerryTreeKit", "FerryArchive", "FerryEngine"]),
   plugin("docker-layer", folder: "DockerLayer", dependencies: ["FerryPluginKit", "FerryTree", "FerryArchive", "FerryEngine"]),
   plugin("record-clone", folder: "RecordClone", dependencies: ["FerryPluginKit", "FerryRecords", "Haystack", "FerrySystem"]),
+  plugin("container", folder: "Container", dependencies: ["FerryPluginKit", "FerryTree", "FerryArchive", "FerryEngine"]),
   plugin("tree", folder: "Tree", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
   plugin("rsync", folder: "Rsync", dependencies: ["FerryPluginKit", "FerryTree", "FerryTreeKit", "FerrySystem", "CLinux"]),
   plugin("env-file", folder: "EnvFile", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
@@ -51,6 +52,7 @@ let suites = [
   tests("ConformanceTests", ["Ferry", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"]),
   tests("DescriptorTests", ["Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("EngineTests", ["FerryEngine", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
+  tests("ContainerTests", ["ContainerPlugin", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("HaystackTests", ["Haystack", "FerrySystem", "TestSupport"], exclude: ["rusty.py"]),
   tests(
     "ModuleTests",

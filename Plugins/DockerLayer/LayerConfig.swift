@@ -6,9 +6,16 @@ struct LayerConfig: Decodable {
     var container: String
     /// At the destination: what the container is made from if there is none.
     var image: String?
+    /// At the destination: the item that makes the container.
+    var madeBy: String?
     /// At the destination: which volume goes where in a container that is made.
     var mounts: [String: String]?
     var engine: String?
+
+    enum CodingKeys: String, CodingKey {
+      case container, image, mounts, engine
+      case madeBy = "made-by"
+    }
   }
 
   var endpoint: Endpoint
@@ -30,6 +37,8 @@ struct LayerConfig: Decodable {
         "container": {"$ref": "#/$defs/container"},
         "image": {"type": "string", "minLength": 1,
          "description": "the image that the container is made from if there is none; the same as at the source"},
+        "made-by": {"type": "string", "minLength": 1,
+         "description": "the item of this manifest that makes the container; it stands in `after` as well"},
         "mounts": {"type": "object", "additionalProperties": {"type": "string", "minLength": 1},
          "description": "in a container that is made: the volume for a mount point, by the mount point"},
         "engine": {"$ref": "#/$defs/engine"}}},

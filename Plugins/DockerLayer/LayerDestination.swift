@@ -22,6 +22,7 @@ struct LayerDestination {
             .error,
             "\(form.losses.joined(separator: ", ")) cannot be kept on the file system of \(engine.info.root), and a layer needs them"))
       }
+      if endpoint.madeBy != nil { return }
       if let container = try engine.container(endpoint.container) {
         _ = try LayerFolder.find(container, engine)
         try refuseChanged(container)
@@ -52,7 +53,11 @@ struct LayerDestination {
   }
 
   private func noContainer() -> FerryError {
-    FerryError(
+    if let item = endpoint.madeBy {
+      return FerryError(
+        .precondition, "the item '\(item)' has not made the container \(endpoint.container)", hint: "name that item in `after`")
+    }
+    return FerryError(
       .notFound, "\(provider.kind.title) has no container \(endpoint.container)",
       hint: "make it, or name the image to make it from with `to.image`")
   }
@@ -96,7 +101,9 @@ struct LayerDestination {
       return record
     }
     let engine = try provider.engine()
-    let found = try engine.container(endpoint.container)
+    let found =
+      try endpoint.madeBy == nil
+      ? engine.container(endpoint.container) : engine.container(ContainerEngine.stagedName(endpoint.container, run: context.run))
     let made = try LayerRecord.read(context)?.made
     let container: EngineContainer
     if let found {

@@ -24,22 +24,12 @@ struct VolumeNaming {
   private func name(_ moved: MovedVolume, _ container: String?) throws -> String {
     let volume = moved.volume
     for key in [volume.name] + moved.mounts.map(\.destination) { if let name = endpoint.names?[key] { return name } }
-    // A name that was drawn says nothing to anybody, and `docker volume prune` takes what has one.
     if volume.isAnonymous, let place = moved.mounts.first?.destination, let container = endpoint.volumesFrom ?? container {
-      return "\(container)-\(Self.word(place))"
+      return EngineVolume.name(of: container, at: place)
     }
     // The longest beginning that fits is the most precise.
     let beginnings = (endpoint.prefixes ?? [:]).filter { volume.name.hasPrefix($0.key) }
     if let (old, new) = beginnings.max(by: { $0.key.utf8.count < $1.key.utf8.count }) { return new + volume.name.dropFirst(old.count) }
     return volume.name
-  }
-
-  /// `/var/lib/data` as part of a name.
-  static func word(_ path: String) -> String {
-    let word = String(
-      path.split(separator: "/").joined(separator: "-").map {
-        $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_" || $0 == "." || $0 == "-") ? $0 : "_"
-      })
-    return word.isEmpty ? "root" : word
   }
 }

@@ -18,6 +18,7 @@ import Testing
     arguments: [
       ("podman-volume", "PodmanVolume", "podman-volume"), ("podman-volume", "PodmanVolume", "docker-volume"),
       ("docker-layer", "DockerLayer", "docker-layer"), ("docker-layer", "DockerLayer", "podman-layer"),
+      ("container", "Container", "docker-container"), ("container", "Container", "podman-container"),
     ])
   func keys(_ product: String, _ folder: String, _ provider: String) throws {
     let library = "\(Products.folder)/libferry-plugin-\(product).so"

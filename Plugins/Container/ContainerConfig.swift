@@ -1,0 +1,60 @@
+import FerryPluginKit
+
+/// The item's keys.
+struct ContainerConfig: Decodable {
+  struct Endpoint: Decodable {
+    var container: String
+    /// At the destination: what is mounted at a place instead of what is at the source.
+    var mounts: [String: String]?
+    /// At the destination: what networks are called there.
+    var networks: [String: String]?
+    /// At the destination: the port of the host that a published port gets instead, by the one at the source.
+    var ports: [String: String]?
+    var engine: String?
+  }
+
+  var endpoint: Endpoint
+  var replace: Bool?
+  /// Settings that stay behind, by their path in the engine's inspect.
+  var without: [String]?
+
+  static let schema = """
+    {"type": "object", "required": ["from", "to"], "additionalProperties": false,
+     "properties": {
+      "from": {"type": "object", "required": ["container"], "additionalProperties": false, "properties": {
+        "container": {"$ref": "#/$defs/container"},
+        "engine": {"$ref": "#/$defs/engine"}}},
+      "to": {"type": "object", "required": ["container"], "additionalProperties": false, "properties": {
+        "container": {"$ref": "#/$defs/container"},
+        "mounts": {"type": "object", "additionalProperties": {"type": "string", "minLength": 1},
+         "description": "what is mounted there, by the mount point: a volume's name, or the path of a file or folder of the host"},
+        "networks": {"type": "object", "additionalProperties": {"type": "string", "minLength": 1},
+         "description": "what networks are called there, by their names at the source"},
+        "ports": {"type": "object", "additionalProperties": {"type": "string", "pattern": "^[0-9]+$"},
+         "description": "which port of the host is published there, by the port of the host at the source: {'8080': '18080'}"},
+        "engine": {"$ref": "#/$defs/engine"}}},
+      "replace": {"type": "boolean",
+       "description": "a container of that name may exist; it is kept aside until the run has succeeded"},
+      "without": {"type": "array", "items": {"type": "string", "pattern": "^(Config|HostConfig)\\\\.[A-Za-z]+$"},
+       "description": "settings that stay behind, as the engine's inspect calls them: HostConfig.Devices"}},
+     "$defs": {
+      "container": {"type": "string", "minLength": 1, "description": "the container's name or id"},
+      "engine": {"type": "string", "minLength": 1,
+       "description": "the engine's socket, unix:///path or tcp://host:port, instead of the one that its own command would use"}}}
+    """
+}
+
+/// How names of the source are translated for the destination. Both ends know it: what they compare is in the destination's words.
+struct ContainerMapping: Codable, Hashable {
+  var container: String
+  var mounts: [String: String] = [:]
+  var networks: [String: String] = [:]
+  var ports: [String: String] = [:]
+
+  init(_ endpoint: ContainerConfig.Endpoint) {
+    container = endpoint.container
+    mounts = endpoint.mounts ?? [:]
+    networks = endpoint.networks ?? [:]
+    ports = endpoint.ports ?? [:]
+  }
+}

@@ -1,0 +1,155 @@
+import FerryEngine
+import FerryPluginKit
+import FerryTree
+import Glibc
+
+/// receive-state. The container is made in the first pass, under a name of the run's own, and never started: `activate` renames it.
+struct ContainerDestination {
+  let provider: ContainerProvider
+  private var context: ProviderContext { provider.context }
+  private var endpoint: ContainerConfig.Endpoint { provider.config.endpoint }
+  private var name: String { endpoint.container }
+  private var stagedName: String { ContainerEngine.stagedName(name, run: context.run) }
+
+  func check() throws -> CheckReport {
+    try provider.report { report, engine in
+      var space = statvfs()
+      if engine.sharesFiles, statvfs(engine.info.root, &space) == 0 {
+        report.room = Int64(clamping: UInt64(space.f_bavail) * UInt64(space.f_frsize))
+      }
+      guard let existing = try engine.container(name) else { return }
+      try refuse(existing)
+      if existing.isRunning {
+        report.notices.append(
+          .init(
+            .warning, "the container \(name) runs; it has to be down when another takes its name",
+            hint: "list it under `services`, or stop it"))
+      }
+    }
+  }
+
+  private func refuse(_ existing: EngineContainer) throws {
+    guard provider.config.replace != true else { return }
+    throw FerryError(
+      .conflict, "\(provider.kind.title) has a container \(name) already; nothing was changed",
+      hint: "say `replace: true` to replace it (it is kept until the run has succeeded), or choose another name with `to`")
+  }
+
+  func prepare() throws -> Offer { Offer(.private, try JSONValue(encoding: ContainerMapping(endpoint)).object ?? [:]) }
+
+  func receive(_ pass: Pass) throws -> PassReport {
+    let channel = try pass.channel
+    let greeting = try context.hear(ContainerWire.Greeting.self, on: channel, limit: 16 << 20)
+    let engine = try provider.engine()
+    var record = try ContainerRecord.read(context) ?? ContainerRecord()
+    var bytes: Int64 = 0
+    if let id = record.container, try engine.container(id) != nil {
+      try context.tell(ContainerWire.Need(present: nil), on: channel)
+    } else {
+      if let existing = try engine.container(name) { try refuse(existing) }
+      try ContainerPlace(engine: engine, run: context.run, name: name).check(greeting.definition)
+      record.restartPolicy = greeting.definition.restartPolicy
+      let footing = ContainerFooting(provider: provider)
+      let image = try footing.image(greeting, &record, &bytes, on: channel)
+      try footing.makeNetworks(greeting, &record)
+      record.container = try make(greeting.definition, image)
+      try record.write(context)
+    }
+    try context.tell(ContainerWire.Made(container: record.container ?? ""), on: channel)
+    return PassReport(bytes: bytes, entries: Int64(greeting.definition.lines.count))
+  }
+
+  private func make(_ definition: ContainerDefinition, _ image: String) throws -> String {
+    let engine = try provider.engine()
+    let run = context.run
+    func create(_ definition: ContainerDefinition) throws -> String {
+      try engine.removeContainer(stagedName, andAnonymousVolumes: true)
+      let body = try definition.body(image: image) { other in
+        guard let container = try engine.container(other, madeBy: run) else {
+          throw FerryError(
+            .precondition, "\(name) is to share a namespace with the container \(other), and there is none here",
+            hint: "move \(other) as well, with an item before this one (`after`)")
+        }
+        return container.id
+      }
+      let id = try engine.createContainer(stagedName, body)
+      for other in definition.endpoints where other != definition.first { try engine.connect(id, to: other.network, other.body) }
+      return id
+    }
+    let id = try create(definition)
+    guard provider.kind == .podman, let check = definition.settings["Config"]?["Healthcheck"]?["Test"], check.array?.isEmpty == false,
+      try provider.container(id).json["Config"]?["Healthcheck"]?["Test"] != check
+    else { return id }
+    // Podman's API splits the words of a health check at their blanks, unless they come as JSON in one word.
+    var quoted = definition
+    quoted.settings["Config"]?["Healthcheck"]?["Test"] = [.string(check.text)]
+    return try create(quoted)
+  }
+
+  func state(_ request: DigestRequest) throws -> (ContainerDefinition, EngineImage) {
+    let record = try ContainerRecord.read(context)
+    let container: EngineContainer
+    if let id = record?.container, let made = try provider.engine().container(id) {
+      container = made
+    } else if request.target == .active {
+      container = try provider.container(name)
+    } else {
+      throw FerryError(.precondition, "nothing was received yet")
+    }
+    let image = try provider.image(container)
+    var definition = try provider.definition(container, image)
+    // Switched off while a service is held.
+    if request.target == .active, definition.restartPolicy == nil { definition.restartPolicy = record?.restartPolicy }
+    return (definition, image)
+  }
+
+  /// The container that this run made.
+  private func made(_ record: ContainerRecord?) throws -> EngineContainer? {
+    try provider.engine().container(record?.container ?? stagedName)
+  }
+
+  private var asideName: String { "\(name).replaced-\(context.run)" }
+
+  func activate() throws {
+    guard var record = try ContainerRecord.read(context), let container = try made(record) else {
+      throw FerryError(.precondition, "nothing was received yet")
+    }
+    if container.name == name { return }
+    let engine = try provider.engine()
+    if let existing = try engine.container(name), existing.id != container.id {
+      try refuse(existing)
+      guard !existing.isRunning else {
+        throw FerryError(
+          .precondition, "the container \(name) runs, and another is to have its name", hint: "list it under `services`, or stop it")
+      }
+      record.replaced = existing.id
+      try record.write(context)
+      try engine.rename(existing.id, to: asideName)
+    }
+    try engine.rename(container.id, to: name)
+  }
+
+  func deactivate() throws {
+    guard let record = try ContainerRecord.read(context) else { return }
+    let engine = try provider.engine()
+    if let container = try made(record), container.name == name { try engine.rename(container.id, to: stagedName) }
+    if let replaced = record.replaced, let container = try engine.container(replaced), container.name != name {
+      try engine.rename(container.id, to: name)
+    }
+  }
+
+  func discard() throws {
+    guard let record = try ContainerRecord.read(context) else { return }
+    try deactivate()
+    let engine = try provider.engine()
+    if let container = try made(record) { try engine.removeContainer(container.id, andAnonymousVolumes: true) }
+    try ContainerFooting(provider: provider).remove(record)
+    try ContainerRecord.forget(context)
+  }
+
+  func release() throws {
+    guard let record = try ContainerRecord.read(context), let replaced = record.replaced else { return }
+    let engine = try provider.engine()
+    if let container = try engine.container(replaced), container.name == asideName { try engine.removeContainer(container.id) }
+  }
+}

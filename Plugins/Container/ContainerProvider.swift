@@ -1,0 +1,102 @@
+import FerryEngine
+import FerryPluginKit
+import FerryTree
+
+/// A container's settings and its image. What both engines have in common, which is all of it but the name.
+class ContainerProvider {
+  let context: ProviderContext
+  let kind: EngineKind
+  let config: ContainerConfig
+  private var opened: ContainerEngine?
+
+  init(_ context: ProviderContext, _ kind: EngineKind) throws {
+    self.context = context
+    self.kind = kind
+    config = try context.decodeConfig()
+  }
+
+  /// The engine, opened when it is first needed.
+  func engine() throws -> ContainerEngine {
+    if let opened { return opened }
+    let engine = try ContainerEngine(kind, at: config.endpoint.engine, folder: context.temporaryFolder) { [context] in context.cancellation
+    }
+    opened = engine
+    return engine
+  }
+
+  /// The container of that name, or an error that says what there is.
+  func container(_ name: String) throws -> EngineContainer {
+    guard let container = try engine().container(name) else {
+      throw FerryError(.notFound, "\(kind.title) has no container \(name)", hint: "\(kind.rawValue) ps --all lists what there is")
+    }
+    return container
+  }
+
+  /// The image of a container.
+  func image(_ container: EngineContainer) throws -> EngineImage {
+    guard let image = try engine().findImage(container.image) else {
+      throw FerryError(.precondition, "the image of the container \(container.name) is gone: \(container.image)")
+    }
+    return image
+  }
+
+  /// How a container was made.
+  func definition(_ container: EngineContainer, _ image: EngineImage) throws -> ContainerDefinition {
+    let run = context.run
+    var definition = try ContainerDefinition(
+      container, kind, image: image.json,
+      names: { [self] id in try engine().container(id).map { ContainerEngine.plainName($0.name, run: run) } }, without: config.without ?? []
+    )
+    if context.side == .source, kind == .podman {
+      definition.unseen = try engine().podmanUnseen(container).filter { config.without?.contains("HostConfig.\($0.key)") != true }
+    }
+    return definition
+  }
+
+  private var source: ContainerSource { ContainerSource(provider: self) }
+  private var destination: ContainerDestination { ContainerDestination(provider: self) }
+
+  func check() throws -> CheckReport { context.side == .source ? try source.check() : try destination.check() }
+  func prepare() throws -> Offer { try destination.prepare() }
+  func prepare(for offer: Offer) throws { try source.prepare() }
+  func transfer(_ pass: Pass) throws -> PassReport { try source.transfer(pass) }
+  func receive(_ pass: Pass) throws -> PassReport { try destination.receive(pass) }
+
+  /// The settings in the destination's words, one line each, and the layers of the image.
+  func digest(_ request: DigestRequest) throws -> DigestReport {
+    let (definition, image) = context.side == .source ? try source.state(request.offer) : try destination.state(request)
+    let hash = ContentDigest(request.algorithm == .sha256 ? .sha256 : .xxh3)
+    let settings = definition.lines + [("image", image.layers.joined(separator: " "))]
+    let lines = settings.map { "\(hash.hex(of: Array("\($0.path)=\($0.value)".utf8)))\t\($0.path)\n" }.joined()
+    if let listing = request.listing { try Files.replace(listing, with: Array(lines.utf8)) }
+    return DigestReport(
+      root: hash.hex(of: Array(lines.utf8)), entries: Int64(settings.count), bytes: settings.reduce(0) { $0 + Int64($1.value.utf8.count) },
+      evidence: ["image": image.id])
+  }
+
+  func activate() throws { try destination.activate() }
+  func deactivate() throws { try destination.deactivate() }
+
+  func discard() throws {
+    if context.side == .destination { try destination.discard() }
+  }
+
+  func release() throws {
+    if context.side == .destination { try destination.release() }
+  }
+
+  func retire() throws { try source.retire() }
+
+  /// A report that holds what kept it from being complete.
+  func report(_ look: (inout CheckReport, ContainerEngine) throws -> Void) throws -> CheckReport {
+    var report = CheckReport()
+    do {
+      let engine = try engine()
+      report.versions[engine.kind.rawValue] = engine.info.version
+      try look(&report, engine)
+    } catch let error as FerryError where error.class != .cancelled {
+      report.notices.append(.init(.error, error.message, hint: error.hint))
+    }
+    return report
+  }
+}
