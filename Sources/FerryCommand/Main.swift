@@ -24,7 +24,8 @@ struct FerryTool: ParsableCommand {
     commandName: "ferry", abstract: "Moves the state of a running service from one host to another.", version: "ferry \(ferryVersion)",
     groupedSubcommands: [
       CommandGroup(
-        name: "Moving", subcommands: [InitCommand.self, CheckCommand.self, PlanCommand.self, RunCommand.self, InstallCommand.self]),
+        name: "Moving",
+        subcommands: [InitCommand.self, CheckCommand.self, PlanCommand.self, RunCommand.self, MoveCommand.self, InstallCommand.self]),
       CommandGroup(
         name: "The two halves apart in time",
         subcommands: [TransferCommand.self, ReceiveCommand.self, SnapshotsCommand.self, ScheduleCommand.self]),

@@ -81,6 +81,14 @@ private final class Dockers: Sendable {
     command.output = .capture(limit: 4 << 20)
     return try command.run()
   }
+
+  /// As a person there types it.
+  func ferry(on host: String, _ arguments: String...) throws -> Command.Outcome {
+    var command = try hosts[host].command(["env", "HOME=\(folder.path)", "FERRY_SSH_CONFIG=\(hosts.sshConfig)", ferry] + arguments)
+    command.timeout = .seconds(300)
+    command.output = .capture(limit: 4 << 20)
+    return try command.run()
+  }
 }
 
 @Suite(
@@ -117,5 +125,86 @@ private final class Dockers: Sendable {
     try waitFor("it to count") { try dockers.run("a", "docker exec web cat /count") != before }
     #expect(try dockers.run("a", "docker inspect --format '{{.HostConfig.RestartPolicy.Name}}' web") == "always\n")
     #expect(try dockers.run("b", "docker ps --all --quiet; docker volume ls --quiet") == "")
+  }
+}
+
+@Suite(
+  "A whole container moves between hosts by one command",
+  .enabled(if: TestHosts.available && TestEngine.available && Needs.tree != nil)) struct MoveTests
+{
+  /// The service of `Dockers`, with settings to lose, and a host b that has no image.
+  private func dockers() throws -> Dockers {
+    let dockers = try Dockers(#require(Needs.tree))
+    try dockers.run("b", "docker rmi box")
+    return dockers
+  }
+
+  @Test("image, settings, layer and volumes arrive, it goes on where it left off, and nothing of it is left at the source")
+  func move() throws {
+    let dockers = try dockers()
+    let dry = try dockers.ferry(on: "a", "move", "docker:web", dockers.hosts["b"].node, "--dry-run")
+    #expect(
+      dry.succeeded && dry.output.contains("provider: docker-container") && dry.output.contains("nothing was changed"), "\(dry.errors)")
+    #expect(try dockers.run("b", "docker ps --all --quiet; docker images --quiet") == "")
+    let outcome = try dockers.ferry(on: "a", "move", "docker:web", dockers.hosts["b"].node, "--json")
+    #expect(outcome.succeeded, "\(outcome.reason) \(outcome.output.suffix(3000))")
+    try waitFor("the service at b") { try dockers.call("b", "docker exec web cat /count").succeeded }
+    let log = try dockers.run("b", "docker exec web cat /data/log").split(separator: "\n").compactMap { Int($0) }
+    #expect(log == Array(1...max(1, log.count)))
+    #expect(try !dockers.call("b", "docker exec web touch /ro/new").succeeded)
+    #expect(try !dockers.call("b", "docker exec web test -e /image/gone").succeeded)
+    #expect(try dockers.run("b", "docker inspect --format '{{.HostConfig.RestartPolicy.Name}}' web") == "always\n")
+    #expect(try dockers.run("b", "docker inspect --format '{{.Config.Image}}' web") == "box\n")
+    #expect(try dockers.run("a", "docker ps --all --quiet; docker volume ls --quiet") == "")
+  }
+
+  @Test("a copy under another name leaves the source as it is")
+  func copy() throws {
+    let dockers = try dockers()
+    let outcome = try dockers.ferry(on: "a", "move", "docker:web", dockers.hosts["b"].node, "--copy", "--to-name", "web2", "--json")
+    #expect(outcome.succeeded, "\(outcome.reason) \(outcome.output.suffix(3000))")
+    try waitFor("the copy at b") { try dockers.call("b", "docker exec web2 cat /count").succeeded }
+    try waitFor("the service at a") { try dockers.call("a", "docker exec web cat /count").succeeded }
+    #expect(try dockers.run("a", "docker volume ls --quiet") == "web-data\nweb-ro\n")
+  }
+
+  @Test("a run that fails at the destination leaves neither a container nor an image there, and the source goes on")
+  func back() throws {
+    let dockers = try dockers()
+    try dockers.hosts["b"].program("runc", "#!/bin/sh\necho broken >&2\nexit 1\n")
+    let outcome = try dockers.ferry(on: "a", "move", "docker:web", dockers.hosts["b"].node, "--json")
+    #expect(outcome.code == 1, "\(outcome.reason) \(outcome.output.suffix(3000))")
+    try waitFor("the service at a") { try dockers.run("a", "docker inspect --format '{{.State.Running}}' web") == "true\n" }
+    #expect(try dockers.run("b", "docker ps --all --quiet; docker volume ls --quiet; docker images --quiet") == "")
+  }
+
+  @Test("a compose project of three moves as one: stopped together, the shared volume once, started in the order of its dependencies")
+  func compose() throws {
+    let dockers = try dockers()
+    try dockers.run("a", "docker rm --force web; docker volume rm web-data web-ro")
+    let file = try dockers.folder.write("compose.yaml", "services: {}\n")
+    let loop = "trap 'exit 0' TERM; while :; do echo x >> /LOG; sleep 0.05; done"
+    for (service, needs, options) in [
+      ("db", "", "--volume shop_db:/db"), ("worker", "db:service_started:false", "--volume shop_files:/files"),
+      ("web", "db:service_started:false,worker:service_started:true", "--volume shop_files:/site:ro --volume /var/cache"),
+    ] {
+      try dockers.run(
+        "a",
+        "docker run --detach --network none --name shop-\(service)-1 --label com.docker.compose.project=shop "
+          + "--label com.docker.compose.service=\(service) --label com.docker.compose.project.config_files='\(file)' "
+          + "--label com.docker.compose.depends_on='\(needs)' --restart unless-stopped \(options) box /bin/sh -c \"\(loop)\"")
+    }
+    try dockers.run(
+      "a", "docker exec shop-db-1 /bin/sh -c 'echo rows > /db/table'; docker exec shop-worker-1 /bin/sh -c 'echo x > /files/x'")
+    let outcome = try dockers.ferry(on: "a", "move", "compose:\(file)", dockers.hosts["b"].node, "--json")
+    #expect(outcome.succeeded, "\(outcome.reason) \(outcome.output.suffix(3000))")
+    #expect(try dockers.run("b", "docker exec shop-db-1 cat /db/table; docker exec shop-web-1 cat /site/x") == "rows\nx\n")
+    #expect(try dockers.run("b", "docker ps --quiet").split(separator: "\n").count == 3)
+    #expect(try dockers.run("b", "docker volume ls --quiet") == "shop-web-1-var-cache\nshop_db\nshop_files\n")
+    #expect(try dockers.run("a", "docker ps --all --quiet; docker volume ls --quiet") == "")
+    let started = try ["db", "worker", "web"].map { service in
+      try dockers.run("b", "docker inspect --format '{{.State.StartedAt}}' shop-\(service)-1")
+    }
+    #expect(started == started.sorted())
   }
 }

@@ -8,11 +8,16 @@ struct InitCommand: ParsableCommand {
       What it reads is said by a word and a colon:
 
         ns8:IMAGEROOT   a NethServer module: a manifest for cloning and one for backup, with its steps as hooks
+        docker:NAME     a Docker container: image, settings, volumes, layer
+        podman:NAME     a Podman container
+        compose:FILE    all containers that compose has made of a file
       """)
-  @Argument(help: ArgumentHelp("What is read: ns8:IMAGEROOT.", valueName: "what")) var subject: String
+  @Argument(help: ArgumentHelp("What is read: ns8:IMAGEROOT, docker:NAME, podman:NAME or compose:FILE.", valueName: "what")) var subject:
+    String
   @Option(help: ArgumentHelp("What it is called; else as what is read.", valueName: "name")) var name: String?
   @Option(help: ArgumentHelp("The folder that is written to.", valueName: "dir")) var into = "."
   @Flag(help: "Replace files that are there.") var force = false
+  @OptionGroup var containers: ContainerOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
@@ -31,11 +36,16 @@ struct InitCommand: ParsableCommand {
     guard parts.count == 2, !parts[1].isEmpty else { throw unknown() }
     switch parts[0] {
     case "ns8": return try NS8Module(imageRoot: parts[1], name: name).draft()
-    default: throw unknown()
+    default:
+      guard var project = try ContainerSubject.project(subject) else { throw unknown() }
+      if let name { project.name = name }
+      return try project.draft(containers.terms)
     }
   }
 
-  private func unknown() -> ValidationError { ValidationError("'\(subject)' is nothing that can be read: write ns8:IMAGEROOT") }
+  private func unknown() -> ValidationError {
+    ValidationError("'\(subject)' is nothing that can be read: write ns8:IMAGEROOT, docker:NAME, podman:NAME or compose:FILE")
+  }
 
   private func text(_ files: [String], _ notes: [String]) -> String {
     let manifests = files.filter { $0.hasSuffix(".yaml") }

@@ -12,7 +12,11 @@ struct PlanCommand: ParsableCommand {
   func run() throws {
     let engine = try engine.engine()
     let manifest = try manifest.load(by: engine)
-    let options = flags.options()
+    try Self.show(manifest, flags.options(), engine, output)
+  }
+
+  /// Tells what a run of it would do.
+  static func show(_ manifest: Manifest, _ options: RunOptions, _ engine: Engine, _ output: OutputOptions) throws {
     let plan = try Foreground.wait { try await engine.plan(manifest, options: options) }
     try output.show(plan, text(plan, options))
     guard !plan.preflight.hasErrors else {
@@ -21,7 +25,7 @@ struct PlanCommand: ParsableCommand {
     }
   }
 
-  private func text(_ plan: Plan, _ options: RunOptions) -> String {
+  private static func text(_ plan: Plan, _ options: RunOptions) -> String {
     let manifest = plan.manifest
     let budget = (options.maxDowntime ?? manifest.cutover.maxDowntime).map(Words.seconds)
     let holds = Set(manifest.cutover.holdBefore + options.holdBefore)
