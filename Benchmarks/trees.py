@@ -11,6 +11,7 @@ import shutil
 import socket
 import statistics
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -67,16 +68,17 @@ class Trees:
 
     def podman(self, tree, to):
         """A volume at each end. Both are where the tree and its copy are, so that nothing else is measured."""
-        ends = [f"podman --root {self.root}/podman-{end} --runroot {self.root}/podman-{end}/run" for end in ("from", "to")]
         to.mkdir()
-        for podman, place in zip(ends, (tree, to)):
-            self.shell(f"{podman} volume create --opt type=none --opt o=bind --opt device={place} {to.name} >&2")
-        try:
-            return self.shell(
-                f"{ends[0]} volume export {to.name} | ssh -F {self.server.config} 127.0.0.1 '{ends[1]} volume import {to.name} -'")
-        finally:
-            for podman in ends:
-                self.shell(f"{podman} volume rm {to.name} >&2")
+        # Podman takes no long paths for what it keeps while it runs.
+        with tempfile.TemporaryDirectory() as stores:
+            ends = [f"podman --storage-driver vfs --root {stores}/{end} --runroot {stores}/{end}/run" for end in ("from", "to")]
+            for podman, place in zip(ends, (tree, to)):
+                self.shell(f"{podman} volume create --opt type=none --opt o=bind --opt device={place} v >&2; {podman} volume mount v >&2")
+            try:
+                return self.shell(f"{ends[0]} volume export v | ssh -F {self.server.config} 127.0.0.1 '{ends[1]} volume import v -'")
+            finally:
+                for podman in ends:
+                    self.shell(f"{podman} volume unmount v >&2; {podman} volume rm v >&2")
 
     def last(self, tree, daemon):
         """The last pass, after a hundredth of all files has changed."""
