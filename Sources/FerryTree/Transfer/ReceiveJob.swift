@@ -31,7 +31,7 @@ final class ReceiveJob: @unchecked Sendable {
   let group = getegid()
   let mask = ReceiveJob.processMask
 
-  let pool = BlockQueue(limit: 8)
+  let pool = BlockQueue(limit: 6)
 
   /// Lanes place entries side by side. Who removes does so alone, so that the index does not tell of what is gone.
   let turns = SharedLock()

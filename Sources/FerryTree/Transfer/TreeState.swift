@@ -45,7 +45,7 @@ struct TreeState {
       withUnsafeBytes(of: Header(seed: index.seed, form: UInt64(form.stamp), boot: Self.boot)) { buffer += $0 }
       try index.forEach { slot in
         withUnsafeBytes(of: slot) { buffer += $0 }
-        try write(1 << 20)
+        try write(1 << 16)
       }
       try write(0)
       try file.write(withUnsafeBytes(of: XXH3_64bits_digest(hash)) { Array($0) })
