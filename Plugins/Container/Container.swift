@@ -1,7 +1,8 @@
 import FerryPluginKit
 
 private let module = exportModule(
-  name: "container", version: "1.0", vendor: "Ferry", providers: [DockerContainerProvider.self, PodmanContainerProvider.self])
+  name: "container", version: "1.0", vendor: "Ferry",
+  providers: [DockerContainerProvider.self, PodmanContainerProvider.self, PodmanMemoryProvider.self])
 
 /// What the host asks for.
 @c(ferry_module_v1) public func ferryModule() -> UnsafePointer<ferry_module>? { module.pointer }

@@ -37,13 +37,14 @@ struct ContainerDestination {
 
   func prepare() throws -> Offer { Offer(.private, try JSONValue(encoding: ContainerMapping(endpoint)).object ?? [:]) }
 
-  func receive(_ pass: Pass) throws -> PassReport {
+  /// `making`: false for a container that is restored, once its image and its networks are there.
+  func receive(_ pass: Pass, making: Bool = true) throws -> PassReport {
     let channel = try pass.channel
     let greeting = try context.hear(ContainerWire.Greeting.self, on: channel, limit: 16 << 20)
     let engine = try provider.engine()
     var record = try ContainerRecord.read(context) ?? ContainerRecord()
     var bytes: Int64 = 0
-    if let id = record.container, try engine.container(id) != nil {
+    if let id = record.container, try !making || engine.container(id) != nil {
       try context.tell(ContainerWire.Need(present: nil), on: channel)
     } else {
       if let existing = try engine.container(name) { try refuse(existing) }
@@ -52,7 +53,7 @@ struct ContainerDestination {
       let footing = ContainerFooting(provider: provider)
       let image = try footing.image(greeting, &record, &bytes, on: channel)
       try footing.makeNetworks(greeting, &record)
-      record.container = try make(greeting.definition, image)
+      record.container = making ? try make(greeting.definition, image) : ""
       try record.write(context)
     }
     try context.tell(ContainerWire.Made(container: record.container ?? ""), on: channel)
