@@ -49,6 +49,7 @@ struct ContainerDestination {
     } else {
       if let existing = try engine.container(name) { try refuse(existing) }
       try ContainerPlace(engine: engine, run: context.run, name: name).check(greeting.definition)
+      if !making { try refuseOtherPlaces(greeting) }
       record.restartPolicy = greeting.definition.restartPolicy
       let footing = ContainerFooting(provider: provider)
       let image = try footing.image(greeting, &record, &bytes, on: channel)
@@ -58,6 +59,16 @@ struct ContainerDestination {
     }
     try context.tell(ContainerWire.Made(container: record.container ?? ""), on: channel)
     return PassReport(bytes: bytes, entries: Int64(greeting.definition.lines.count))
+  }
+
+  /// A checkpoint has its volumes by the paths of their content: one that is elsewhere here would not be what the processes go on with.
+  private func refuseOtherPlaces(_ greeting: ContainerWire.Greeting) throws {
+    for (volume, there) in (greeting.places ?? [:]).sorted(by: { $0.key < $1.key }) {
+      guard let here = try provider.engine().volume(volume)?.mountpoint, here != there else { continue }
+      throw FerryError(
+        .precondition, "the volume \(volume) is at \(here), and at \(there) at the source: processes go on with what is at the same path",
+        hint: "let Podman keep its files in the same folder at both ends; nothing was stopped")
+    }
   }
 
   private func make(_ definition: ContainerDefinition, _ image: String) throws -> String {

@@ -82,7 +82,7 @@ struct ContainerSource {
     try context.tell(
       ContainerWire.Greeting(
         definition: definition.mapped(try mapping(pass.offer)), networks: try networks(definition, pass), reference: reference,
-        image: image.id, layers: image.layers), on: channel)
+        image: image.id, layers: image.layers, places: places(container)), on: channel)
     var bytes: Int64 = 0
     if let present = try context.hear(ContainerWire.Need.self, on: channel).present {
       bytes = try ImageParcel.send(image, without: present, by: provider.engine(), context, on: channel)
@@ -90,6 +90,11 @@ struct ContainerSource {
     _ = try context.hear(ContainerWire.Made.self, on: channel)
     let settings = Int64(definition.lines.count)
     return PassReport(bytes: bytes, entries: settings, changed: pass.isFirst ? settings : 0)
+  }
+
+  private func places(_ container: EngineContainer) -> [String: String] {
+    let volumes = container.mounts.filter { $0.type == "volume" }
+    return Dictionary(volumes.compactMap { mount in mount.name.flatMap { name in mount.source.map { (name, $0) } } }) { $1 }
   }
 
   private func networks(_ definition: ContainerDefinition, _ pass: Pass) throws -> [NetworkDefinition] {

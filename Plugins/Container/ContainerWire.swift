@@ -11,6 +11,8 @@ enum ContainerWire {
     var reference: String
     var image: String
     var layers: [String]
+    /// Where the content of its volumes is at the source, by their names.
+    var places: [String: String]?
   }
   /// Destination to source.
   struct Need: Codable {
