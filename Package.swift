@@ -18,12 +18,11 @@ func plugin(_ name: String, folder: String, dependencies: [Target.Dependency]) -
 
 let plugins = [
   plugin("example", folder: "Example", dependencies: ["CFerry"]),
-  plugin(
-    "podman-volume", folder: "PodmanVolume", dependencies: ["FerryPluginKit", "FerryTree", "FerryTreeKit", "FerryArchive", "FerryEngine"]),
-  plugin("docker-layer", folder: "DockerLayer", dependencies: ["FerryPluginKit", "FerryTree", "FerryArchive", "FerryEngine"]),
+  plugin("podman-volume", folder: "PodmanVolume", dependencies: ["FerryArchive", "FerryEngineKit"]),
+  plugin("docker-layer", folder: "DockerLayer", dependencies: ["FerryArchive", "FerryEngineKit"]),
   plugin("record-clone", folder: "RecordClone", dependencies: ["FerryPluginKit", "FerryRecords", "Haystack", "FerrySystem"]),
   plugin("container", folder: "Container", dependencies: ["FerryPluginKit", "FerryTree", "FerryArchive", "FerryEngine"]),
-  plugin("tree", folder: "Tree", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
+  plugin("tree", folder: "Tree", dependencies: ["FerryTreeKit"]),
   plugin("rsync", folder: "Rsync", dependencies: ["FerryPluginKit", "FerryTree", "FerryTreeKit", "FerrySystem", "CLinux"]),
   plugin("env-file", folder: "EnvFile", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),
   plugin("redis-keys", folder: "RedisKeys", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem", "CHiredis"]),
@@ -104,6 +103,7 @@ let package = Package(
     .target(name: "FerryArchive", dependencies: ["FerryTree", "FerrySystem", "CLinux", "CArchive"], swiftSettings: strict),
     .target(name: "FerryPluginKit", dependencies: ["CFerry", "FerrySystem"], swiftSettings: strict),
     .target(name: "FerryTreeKit", dependencies: ["FerryPluginKit", "FerryTree"], swiftSettings: strict),
+    .target(name: "FerryEngineKit", dependencies: ["FerryArchive", "FerryEngine", "FerryTreeKit"], swiftSettings: strict),
     .target(name: "Haystack", dependencies: ["FerrySystem"], swiftSettings: strict),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .target(

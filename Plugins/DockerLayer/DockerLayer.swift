@@ -1,4 +1,4 @@
-import FerryPluginKit
+import FerryEngineKit
 
 private let module = exportModule(
   name: "docker-layer", version: "1.0", vendor: "Ferry", providers: [DockerLayerProvider.self, PodmanLayerProvider.self])

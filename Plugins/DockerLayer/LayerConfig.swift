@@ -1,4 +1,4 @@
-import FerryPluginKit
+import FerryEngineKit
 
 /// The item's keys.
 struct LayerConfig: Decodable {

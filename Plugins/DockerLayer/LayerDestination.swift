@@ -1,6 +1,4 @@
-import FerryEngine
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 import Glibc
 
 /// receive-state. The layer is received in a folder beside the target's own; `activate` exchanges the two while nobody has the target mounted.
@@ -12,10 +10,13 @@ struct LayerDestination {
 
   func check() throws -> CheckReport {
     try provider.report { report, engine in
-      guard engine.sharesFiles else { throw outOfReach(engine) }
-      var space = statvfs()
-      if statvfs(engine.info.root, &space) == 0 { report.room = Int64(clamping: UInt64(space.f_bavail) * UInt64(space.f_frsize)) }
-      let form = try FileSystemProbe.form(in: engine.info.root)
+      guard engine.sharesFiles else { throw provider.outOfReach("any layer", engine) }
+      report.room = Files.room(in: engine.info.root)
+      let target = try TargetAbilities(in: engine.info.root)
+      report.abilities = try JSONValue(encoding: target)
+      var form = target.fileSystem.form
+      // The only loss that leaves a layer what it is.
+      form.fractions = true
       if !form.losses.isEmpty {
         report.notices.append(
           .init(
@@ -24,7 +25,7 @@ struct LayerDestination {
       }
       if endpoint.madeBy != nil { return }
       if let container = try engine.container(endpoint.container) {
-        _ = try LayerFolder.find(container, engine)
+        _ = try LayerFolder.find(container, provider)
         try refuseChanged(container)
         if container.isRunning {
           report.notices.append(
@@ -38,12 +39,6 @@ struct LayerDestination {
         throw noContainer()
       }
     }
-  }
-
-  private func outOfReach(_ engine: ContainerEngine) -> FerryError {
-    FerryError(
-      .unsupported, "the layers of \(engine.client.address) are not within reach: it is of another machine, user or user namespace",
-      hint: "run Ferry as root beside the engine")
   }
 
   private func noImage(_ image: String) -> FerryError {
@@ -71,15 +66,13 @@ struct LayerDestination {
 
   func prepare() throws -> Offer {
     let engine = try provider.engine()
-    guard engine.sharesFiles else { throw outOfReach(engine) }
+    guard engine.sharesFiles else { throw provider.outOfReach("any layer", engine) }
     let form = try FileSystemProbe.form(in: engine.info.root)
     return Offer(.private, try JSONValue(encoding: LayerOffer(form: form)).object ?? [:])
   }
 
   private func staged(_ record: LayerRecord) -> StagedFolder {
-    let kv = context.kv
-    return StagedFolder(
-      path: record.folder, run: context.run, memory: .init(get: { try kv.get("received") }, put: { try kv.put("received", $0) }))
+    StagedFolder(path: record.folder, context)
   }
 
   func receive(_ pass: Pass) throws -> PassReport {
@@ -87,9 +80,8 @@ struct LayerDestination {
     let greeting = try context.hear(LayerGreeting.self, on: pass.channel)
     let record = try prepared(greeting, offered.form.common(with: greeting.form))
     try context.tell(LayerReady(container: record.container), on: pass.channel)
-    let receiver = try provider.receiver(staged(record).staged(), record.form)
-    let received = try receiver.receive(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels)
-    return PassReport(bytes: received.bytes, entries: received.entries)
+    let receiver = try receiver(staged(record).staged(), record.form)
+    return PassReport(received: try receiver.receive(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels))
   }
 
   /// The target, with a place to receive beside its layer. The first pass makes them.
@@ -118,7 +110,8 @@ struct LayerDestination {
         hint: "a layer means something on its own image only: bring that image here, with its tag or by `save` and `load`")
     }
     let record = LayerRecord(
-      form: form, container: container.id, folder: try LayerFolder.find(container, engine), made: found == nil ? endpoint.container : made)
+      form: form, container: container.id, folder: try LayerFolder.find(container, provider), made: found == nil ? endpoint.container : made
+    )
     try record.write(context)
     try staged(record).prepare()
     return record
@@ -136,16 +129,17 @@ struct LayerDestination {
 
   func receiver(_ request: DigestRequest) throws -> TreeReceiver {
     if let record = try LayerRecord.read(context), !record.folder.isEmpty {
-      let staged = staged(record)
-      guard try request.target == .active || staged.isActive() else { return try provider.receiver(staged.staged(), record.form) }
-      let root = try staged.current(active: true)
-      return try TreeReceiver(root: root, state: provider.state, options: provider.treeOptions(record.form))
+      return try receiver(staged(record).current(active: request.target == .active), record.form)
     }
     guard request.target == .active else { throw FerryError(.precondition, "nothing was received yet") }
     // A process that knows nothing of the run: the container that has the name.
     let form = try request.offer?.decode(LayerOffer.self).form ?? .own
-    let folder = try LayerFolder.find(try provider.container(endpoint.container), provider.engine())
-    return try TreeReceiver(root: folder, state: provider.state, options: provider.treeOptions(form))
+    let folder = try LayerFolder.find(try provider.container(endpoint.container), provider)
+    return try receiver(folder, form)
+  }
+
+  private func receiver(_ folder: String, _ form: TreeForm) throws -> TreeReceiver {
+    try provider.trees.receiver(at: folder, TreeOptions(form: form))
   }
 
   func activate() throws {

@@ -1,19 +1,13 @@
-import FerryEngine
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 import Glibc
 
 /// The folder in which an overlay keeps what a container changed: additions as they are, deletions as whiteouts (device 0:0), folders that were
 /// made anew marked as opaque. It is moved as it is: on the same image it means the same.
 enum LayerFolder {
   /// The folder of a container, or why there is none within reach.
-  static func find(_ container: EngineContainer, _ engine: ContainerEngine) throws -> String {
-    guard engine.sharesFiles else {
-      throw FerryError(
-        .unsupported,
-        "the layer of \(container.name) is not within reach: \(engine.client.address) is of another machine, user or user namespace",
-        hint: "run Ferry as root beside the engine")
-    }
+  static func find(_ container: EngineContainer, _ provider: EngineProvider) throws -> String {
+    let engine = try provider.engine()
+    guard engine.sharesFiles else { throw provider.outOfReach("the layer of \(container.name)", engine) }
     guard ["overlay", "overlay2"].contains(container.driver), let folder = container.layer["UpperDir"], Files.isFolder(folder) else {
       throw FerryError(
         .unsupported, "the layer of \(container.name) is kept by the storage driver '\(container.driver)', of which Ferry knows no folder",

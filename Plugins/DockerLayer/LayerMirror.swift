@@ -1,7 +1,5 @@
 import FerryArchive
-import FerryEngine
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 
 /// The layer of a container at the source whose folder is not within reach, or is not an overlay's, or points into the image: built anew, in an
 /// overlay's form, from the engine's list of changes and its export of the whole file system. Neither needs a program in the container, and what is
@@ -27,7 +25,8 @@ struct LayerMirror {
       let path = Array(change.path.utf8.drop { $0 == 0x2f })
       if change.kind == 2 { deleted.insert(path) } else { changed.insert(path) }
     }
-    let root = try rootMetadata()
+    // The root is in no export.
+    let root = try engine.metadata(of: "/", in: container)
     try TreeRemoval.remove(folder)
     try Files.makeFolder(folder)
     let build = try Build(folder, deleted, changed, options)
@@ -43,17 +42,6 @@ struct LayerMirror {
       }
     }
     try build.finish(root)
-  }
-
-  /// The root is in no export. It is the first entry of an archive of everything, of which no more is read.
-  private func rootMetadata() throws -> EntryMetadata {
-    let (engine, container) = (engine, container)
-    return try ContainerEngine.joined({ try? engine.archive(container, path: "/", to: $0) }) { tar in
-      guard let entry = try ArchiveReader(tar).next(), entry.kind == .folder else {
-        throw FerryError(.peer, "the engine's archive of the container \(container) does not begin with its root")
-      }
-      return entry.metadata
-    }
   }
 
   /// One layer in the making.

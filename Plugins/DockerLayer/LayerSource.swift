@@ -1,6 +1,4 @@
-import FerryEngine
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 import Glibc
 
 /// transfer-state.
@@ -9,11 +7,13 @@ struct LayerSource {
   private var context: ProviderContext { provider.context }
   private var name: String { provider.config.endpoint.container }
 
-  func check() throws -> CheckReport {
+  func check(_ target: TargetAbilities?) throws -> CheckReport {
     try provider.report { report, engine in
       let container = try provider.container(name)
       do {
-        let count = try TreeCount(root: try folder(container), cancellation: context.cancellation)
+        let folder = try folder(container)
+        let count = try TreeCount(root: folder, cancellation: context.cancellation)
+        report.notices += try target?.notices(for: folder, provider.trees.serving(TreeOptions(form: .own)), as: "the layer") ?? []
         report.bytes = count.bytes
         report.entries = count.entries
       } catch let error as FerryError where error.class == .unsupported {
@@ -43,7 +43,7 @@ struct LayerSource {
 
   /// The folder of the container's layer; `unsupported` if it has to be read through the engine.
   private func folder(_ container: EngineContainer) throws -> String {
-    let folder = try LayerFolder.find(container, provider.engine())
+    let folder = try LayerFolder.find(container, provider)
     try refuseReferences(folder)
     return folder
   }
@@ -74,11 +74,13 @@ struct LayerSource {
         .precondition, "the container \(name) has changed nothing over its image", hint: "if that may be, say `allow-empty: true`")
     }
     try record.write(context)
+    context.log(
+      .info, "what \(name) writes is seen on its merged file system alone: each pass looks at all of its layer, at its metadata first")
   }
 
   private func fetch(_ record: LayerRecord) throws {
     try LayerMirror(engine: provider.engine(), container: record.container, folder: record.folder)
-      .fetch(provider.treeOptions(record.form))
+      .fetch(provider.trees.serving(TreeOptions(form: record.form)))
   }
 
   private func record() throws -> LayerRecord {
@@ -90,11 +92,20 @@ struct LayerSource {
     return record
   }
 
-  func digest(_ depth: TreeDigestDepth, _ algorithm: HashAlgorithm, _ listing: String?) throws -> TreeDigest.Result {
+  func digest(_ request: DigestRequest) throws -> TreeDigest.Result {
     let record = try record()
     // All is read again: from the container, not from the copy.
-    if record.isMirror, depth == .full { try fetch(record) }
-    return try provider.sender(record.folder, record.form).digest(depth, algorithm: algorithm, listing: listing)
+    if record.isMirror, request.isFull { try fetch(record) }
+    return try tree(record).digest(request, listing: request.listing)
+  }
+
+  /// What a container writes happens on the merged file system, and who watches its layer's folder does not hear of it. To watch the merged one
+  /// would mean to hold it open while the engine unmounts and mounts it. So each pass looks at all metadata of the layer, which has no more
+  /// entries than were changed over the image.
+  private func tree(_ record: LayerRecord) throws -> TrackedTree {
+    let tree = try provider.trees.source(at: record.folder, TreeOptions(form: record.form))
+    tree.isTracked = false
+    return tree
   }
 
   func transfer(_ pass: Pass) throws -> PassReport {
@@ -106,8 +117,7 @@ struct LayerSource {
       definition: ContainerDefinition(container))
     try context.tell(greeting, on: pass.channel)
     _ = try context.hear(LayerReady.self, on: pass.channel)
-    let sent = try provider.sender(record.folder, record.form).send(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels)
-    return PassReport(bytes: sent.bytes, entries: sent.entries, changed: sent.changed, vanished: sent.vanished, unread: sent.unread)
+    return PassReport(sent: try tree(record).send(pass), isFinal: pass.isFinal)
   }
 
   /// Removes the container, and with it its layer. Its volumes are not the layer's.

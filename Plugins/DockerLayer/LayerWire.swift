@@ -1,6 +1,4 @@
-import FerryEngine
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 
 /// What the destination offers.
 struct LayerOffer: Codable {

@@ -1,4 +1,4 @@
-import FerryPluginKit
+import FerryEngineKit
 
 private let module = exportModule(
   name: "podman-volume", version: "1.0", vendor: "Ferry", providers: [PodmanVolumeProvider.self, DockerVolumeProvider.self])

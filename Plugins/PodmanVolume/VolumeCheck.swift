@@ -1,6 +1,4 @@
-import FerryEngine
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 import Glibc
 
 /// Looks before anything is changed.
@@ -8,10 +6,9 @@ struct VolumeCheck {
   let provider: VolumeProvider
   private var config: VolumeConfig { provider.config }
 
-  func source() throws -> CheckReport {
-    try report { report, engine in
-      let source = VolumeSource(provider: provider)
-      let volumes = try VolumeSelection(engine: engine, endpoint: config.endpoint).resolve()
+  func source(_ target: TargetAbilities?) throws -> CheckReport {
+    try provider.report { report, engine in
+      let volumes = try VolumeSelection(provider: provider).resolve()
       var unknown = false
       report.bytes = 0
       report.entries = 0
@@ -25,10 +22,12 @@ struct VolumeCheck {
           report.entries? += 1
           continue
         }
-        guard try source.isWithinReach(moved.volume), let folder = moved.volume.mountpoint else {
+        guard case .direct(let owners) = try provider.reach(moved.volume.mountpoint), let folder = moved.volume.mountpoint else {
           report.notices.append(
             .init(
-              .warning, "the volume \(name) is read through the engine, whole for each pass, and \(VolumeMirror.losses)",
+              .warning,
+              "the volume \(name) is read through the engine, whole for each pass, and "
+                + VolumeMirror.losses(withOwners: geteuid() != 0 || !VolumeMirror.tellsOwners(provider.kind)),
               hint: "it takes room for the volume in Ferry's own folder at the source; beside the engine, as root, neither is so"))
           unknown = true
           continue
@@ -39,6 +38,9 @@ struct VolumeCheck {
         if let first = count.unreadable.first {
           report.notices.append(.init(.error, "the volume \(name) holds what this user cannot read: \(first)", hint: "run as root"))
         }
+        var options = provider.trees.serving(TreeOptions(form: .own))
+        options.owners = owners
+        report.notices += try target?.notices(for: folder, options, as: "the volume \(name)") ?? []
       }
       if unknown {
         (report.bytes, report.entries) = (nil, nil)
@@ -49,20 +51,27 @@ struct VolumeCheck {
   }
 
   func destination() throws -> CheckReport {
-    try report { report, engine in
-      guard engine.sharesFiles else { throw Self.outOfReach("any volume", engine) }
-      var space = statvfs()
-      if statvfs(engine.info.root, &space) == 0 { report.room = Int64(clamping: UInt64(space.f_bavail) * UInt64(space.f_frsize)) }
-      let form = try FileSystemProbe.form(in: engine.info.root)
-      if !form.losses.isEmpty {
+    try provider.report { report, engine in
+      switch try provider.reach(engine.info.root) {
+      case .direct(let owners):
+        report.room = Files.room(in: engine.info.root)
+        report.abilities = try JSONValue(encoding: TargetAbilities(in: engine.info.root).limited(by: owners))
+      case .throughEngine:
+        // A copy, and what is read back to prove it.
+        report.room = Files.room(in: provider.context.temporaryFolder).map { $0 / 2 }
+        report.abilities = try JSONValue(encoding: throughEngine())
         report.notices.append(
           .init(
             .warning,
-            "\(form.losses.joined(separator: ", ")) cannot be kept on the file system of \(engine.info.root); they are left out of the proof as well"
-          ))
+            "volumes are written through the engine, whole in the final pass while nothing serves, and "
+              + VolumeMirror.losses(withOwners: geteuid() != 0),
+            hint: "it takes room for each volume in Ferry's own folder at the destination; beside the engine, as root, neither is so"))
       }
       for name in config.endpoint.given ?? [] {
         guard let volume = try engine.volume(name) else { continue }
+        if volume.storedElsewhere == nil, case .throughEngine = try provider.reach(volume.mountpoint) {
+          throw VolumeDestination.isThere(name)
+        }
         if volume.storedElsewhere == nil, config.replace != true, let folder = volume.mountpoint, !Files.names(in: folder).isEmpty {
           throw Self.exists(name)
         }
@@ -74,24 +83,15 @@ struct VolumeCheck {
     }
   }
 
-  /// A report that holds what kept it from being complete.
-  private func report(_ look: (inout CheckReport, ContainerEngine) throws -> Void) throws -> CheckReport {
-    var report = CheckReport()
-    do {
-      let engine = try provider.engine()
-      report.versions[engine.kind.rawValue] = engine.info.version
-      try look(&report, engine)
-    } catch let error as FerryError where error.class != .cancelled {
-      report.notices.append(.init(.error, error.message, hint: error.hint))
-    }
-    return report
-  }
-
-  static func outOfReach(_ name: String, _ engine: ContainerEngine) -> FerryError {
-    FerryError(
-      .unsupported,
-      "the data folder of \(name) is not within reach: \(engine.client.address) is of another machine, user or user namespace",
-      hint: "run Ferry as root beside the engine")
+  /// What is left of a copy's own abilities.
+  private func throughEngine() throws -> TargetAbilities {
+    var target = try TargetAbilities(in: provider.context.temporaryFolder)
+    target.place = "a volume that is written through the engine"
+    target.fileSystem.form = VolumeMirror.form(target.fileSystem.form, provider.kind)
+    // Docker takes earlier times for none.
+    if provider.kind == .docker { target.fileSystem.earliest = 0 }
+    (target.fileSystem.nanoseconds, target.fileSystem.capabilities, target.fileSystem.holes) = (false, false, false)
+    return target
   }
 
   static func exists(_ name: String) -> FerryError {

@@ -1,4 +1,4 @@
-import FerryPluginKit
+import FerryEngineKit
 
 /// The item's keys.
 struct VolumeConfig: Decodable {
@@ -23,11 +23,12 @@ struct VolumeConfig: Decodable {
   }
 
   var endpoint: Endpoint
+  var track: Bool?
   var replace: Bool?
   var allowEmpty: Bool?
 
   enum CodingKeys: String, CodingKey {
-    case endpoint, replace
+    case endpoint, track, replace
     case allowEmpty = "allow-empty"
   }
 
@@ -53,6 +54,7 @@ struct VolumeConfig: Decodable {
         "prefixes": {"type": "object", "additionalProperties": {"type": "string"},
          "description": "what the beginning of a name becomes: {dokuwiki1-: dokuwiki2-}"},
         "engine": {"$ref": "#/$defs/engine"}}},
+      "track": {"type": "boolean", "description": "look only at what changed once everything was copied; true unless told"},
       "replace": {"type": "boolean", "description": "a volume that exists may be replaced; its content is kept until the run has succeeded"}},
      "$defs": {"engine": {"type": "string", "minLength": 1,
        "description": "the engine's socket, unix:///path or tcp://host:port, instead of the one that its own command would use"}}}

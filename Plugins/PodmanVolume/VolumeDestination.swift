@@ -1,21 +1,22 @@
-import FerryEngine
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 import Glibc
 
 /// receive-state.
 ///
 /// A volume's name cannot be changed, so a new one is made under its real name with nothing in it, and its content is received in a folder beside
-/// its data folder; `activate` exchanges the two.
+/// its data folder; `activate` exchanges the two. Where the data folder is out of reach, see `VolumeDestination+Mirror`.
 struct VolumeDestination {
   let provider: VolumeProvider
-  private var context: ProviderContext { provider.context }
+  var context: ProviderContext { provider.context }
   private var config: VolumeConfig { provider.config }
 
   func prepare() throws -> Offer {
-    let engine = try provider.engine()
-    guard engine.sharesFiles else { throw VolumeCheck.outOfReach("any volume", engine) }
-    let form = try FileSystemProbe.form(in: engine.info.root)
+    let root = try provider.engine().info.root
+    let form =
+      switch try provider.reach(root) {
+      case .direct: try FileSystemProbe.form(in: root)
+      case .throughEngine: VolumeMirror.form(try FileSystemProbe.form(in: context.temporaryFolder), provider.kind)
+      }
     return Offer(.private, try JSONValue(encoding: VolumeOffer(form: form)).object ?? [:])
   }
 
@@ -23,20 +24,31 @@ struct VolumeDestination {
     let channel = try pass.channel
     guard let offered = try pass.offer?.decode(VolumeOffer.self) else { throw FerryError(.internal, "the pass came without an offer") }
     let list = try context.hear(VolumeWire.List.self, on: channel)
-    let record = try prepared(list, offered.form.common(with: list.form))
+    var record = try prepared(list, offered.form.common(with: list.form))
     try context.tell(VolumeWire.Names(names: record.entries.map(\.name)), on: channel)
-    var report = PassReport(bytes: 0, entries: 0)
+    var report = TreeReport()
     for (index, entry) in record.entries.enumerated() {
-      guard let staged = staged(entry, index) else { continue }
-      let receiver = try provider.receiver(index, staged.staged(), record.form)
-      let received = try receiver.receive(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels)
-      report.bytes += received.bytes
-      report.entries += received.entries
+      guard let root = try root(entry, index, .staged) else { continue }
+      let receiver = try receiver(entry, index, root, record.form)
+      report += try receiver.receive(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels)
       let mine = VolumeWire.Turn(done: entry.moved.volume.name)
       guard try context.hear(VolumeWire.Turn.self, on: channel) == mine else { throw FerryError(.peer, "the source is at another volume") }
       try context.tell(mine, on: channel)
+      if entry.isMirror, pass.isFinal { try store(&record, index) }
     }
-    return report
+    return PassReport(received: report)
+  }
+
+  /// Where a volume's content is; nil if only its definition is moved.
+  private func root(_ entry: VolumeRecord.Entry, _ index: Int, _ target: DigestRequest.Target) throws -> String? {
+    if entry.isMirror { return try target == .active ? provable(entry.name, index) : mirror(entry.name, index).root }
+    return try staged(entry, index)?.current(active: target == .active)
+  }
+
+  private func receiver(_ entry: VolumeRecord.Entry, _ index: Int, _ root: String, _ form: TreeForm) throws -> TreeReceiver {
+    var options = TreeOptions(form: form)
+    options.owners = entry.owners
+    return try provider.trees.receiver(index, at: root, options)
   }
 
   /// What this run knows of its volumes, with a place to receive each. The first pass makes them.
@@ -72,7 +84,7 @@ struct VolumeDestination {
     if let reason = existing.storedElsewhere {
       throw FerryError(.conflict, "nothing is written into the volume \(entry.name): \(reason)", hint: "choose another name with `to`")
     }
-    guard let folder = existing.mountpoint, Files.isFolder(folder) else { throw VolumeCheck.outOfReach(entry.name, engine) }
+    guard case .direct = try provider.reach(existing.mountpoint), let folder = existing.mountpoint else { throw Self.isThere(entry.name) }
     guard config.replace == true || Files.names(in: folder).isEmpty else { throw VolumeCheck.exists(entry.name) }
   }
 
@@ -80,24 +92,28 @@ struct VolumeDestination {
     let entry = record.entries[index]
     guard entry.moved.storedElsewhere == nil else { return try record.write(context) }
     let engine = try provider.engine()
-    if entry.folder == nil {
+    if entry.folder == nil, !entry.isMirror {
       if try engine.volume(entry.name) == nil {
         // Written down first: what is made afterwards is known to be ours.
         record.entries[index].isOurs = true
         try record.write(context)
         try engine.create(definition(entry))
       }
-      guard let made = try engine.volume(entry.name), let folder = made.mountpoint, engine.sharesFiles, Files.isFolder(folder) else {
-        throw VolumeCheck.outOfReach(entry.name, engine)
+      guard let made = try engine.volume(entry.name) else {
+        throw FerryError(.conflict, "the volume \(entry.name) was made and is gone", hint: "does somebody prune volumes?")
       }
-      record.entries[index].folder = folder
+      switch try provider.reach(made.mountpoint) {
+      case .direct(let owners): (record.entries[index].folder, record.entries[index].owners) = (made.mountpoint, owners)
+      case .throughEngine: record.entries[index].isMirror = true
+      }
     }
     try record.write(context)
+    if record.entries[index].isMirror { try Files.makeFolder(mirror(entry.name, index).root) }
     try staged(record.entries[index], index)?.prepare()
   }
 
   /// As at the source, under its new name.
-  private func definition(_ entry: VolumeRecord.Entry) -> EngineVolume {
+  func definition(_ entry: VolumeRecord.Entry) -> EngineVolume {
     var volume = entry.moved.volume
     volume.name = entry.name
     volume.labels?["com.docker.volume.anonymous"] = nil
@@ -105,10 +121,7 @@ struct VolumeDestination {
   }
 
   private func staged(_ entry: VolumeRecord.Entry, _ index: Int) -> StagedFolder? {
-    guard let folder = entry.folder else { return nil }
-    let (kv, key) = (context.kv, "received-\(index)")
-    return StagedFolder(
-      path: folder, run: context.run, memory: .init(get: { try kv.get(key) }, put: { try kv.put(key, $0) }))
+    entry.folder.map { StagedFolder(path: $0, context, key: "received-\(index)") }
   }
 
   /// The container that is to mount them may exist: how it does is compared with the source.
@@ -138,14 +151,14 @@ struct VolumeDestination {
     guard let record = try VolumeRecord.read(context) else { return try strangersDigest(digest) }
     return try digest.report(
       try record.entries.enumerated().map { index, entry in
-        guard let staged = staged(entry, index) else {
+        // What is read again is what the engine has, not the copy.
+        let isStored = entry.storing == .done && request.isFull && VolumeMirror.tellsOwners(provider.kind)
+        guard let root = try root(entry, index, isStored ? .active : request.target) else {
           // Before `activate` it need not be there.
           return digest.definition(entry.name, try provider.engine().volume(entry.name) ?? entry.moved.volume)
         }
-        let isActive = try request.target == .active || staged.isActive()
-        guard !isActive else { return try part(digest, entry.name, index, staged.current(active: true), record.form) }
-        let receiver = try provider.receiver(index, staged.staged(), record.form)
-        return try digest.part(entry.name, index) { try receiver.digest($0, algorithm: $1, listing: $2) }
+        let receiver = try receiver(entry, index, root, record.form)
+        return try digest.part(entry.name, index) { try receiver.digest(request, listing: $0) }
       })
   }
 
@@ -156,25 +169,30 @@ struct VolumeDestination {
     guard endpoint.given != nil || endpoint.label != nil || endpoint.volumesFrom != nil else {
       throw FerryError(.precondition, "the run's memory is gone and `to` names no volumes", hint: "name them with `to.volumes`")
     }
-    let volumes = try VolumeSelection(engine: provider.engine(), endpoint: endpoint).resolve()
+    let volumes = try VolumeSelection(provider: provider).resolve()
     let form = try digest.request.offer?.decode(VolumeOffer.self).form ?? .own
     return try digest.report(
       try volumes.enumerated().map { index, moved in
         guard moved.storedElsewhere == nil else { return digest.definition(moved.volume.name, moved.volume) }
-        guard let root = moved.volume.mountpoint else { throw VolumeCheck.outOfReach(moved.volume.name, try provider.engine()) }
-        return try part(digest, moved.volume.name, index, root, form)
+        let name = moved.volume.name
+        var options = TreeOptions(form: form)
+        let root: String
+        switch try provider.reach(moved.volume.mountpoint) {
+        case .direct(let owners): (root, options.owners) = (moved.volume.mountpoint ?? "", owners)
+        case .throughEngine: root = try provable(name, index)
+        }
+        let receiver = try provider.trees.receiver(index, at: root, options)
+        return try digest.part(name, index) { try receiver.digest(digest.request, listing: $0) }
       })
-  }
-
-  private func part(_ digest: VolumeDigest, _ name: String, _ index: Int, _ root: String, _ form: TreeForm) throws -> TreeDigest.Part {
-    let receiver = try TreeReceiver(root: root, state: provider.state(index), options: provider.treeOptions(form))
-    return try digest.part(name, index) { try receiver.digest($0, algorithm: $1, listing: $2) }
   }
 
   func activate() throws {
     guard let record = try VolumeRecord.read(context) else { throw FerryError(.precondition, "nothing was received yet") }
     let engine = try provider.engine()
     for entry in record.entries {
+      if entry.isMirror, entry.storing != .done {
+        throw FerryError(.precondition, "the volume \(entry.name) does not hold all that was received", hint: "resume the run")
+      }
       // What runs keeps the folder that it was started with: it would write into the old content.
       if let user = try engine.containers(using: entry.name).first(where: \.isRunning) {
         throw FerryError(
@@ -184,6 +202,8 @@ struct VolumeDestination {
     for (index, entry) in record.entries.enumerated() {
       if let staged = staged(entry, index) {
         try staged.activate()
+      } else if entry.isMirror {
+        continue
       } else if try engine.volume(entry.name) == nil {
         try engine.create(definition(entry))
         context.log(

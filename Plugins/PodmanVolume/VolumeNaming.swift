@@ -1,5 +1,4 @@
-import FerryEngine
-import FerryPluginKit
+import FerryEngineKit
 
 /// What volumes are called at the destination.
 struct VolumeNaming {

@@ -1,16 +1,16 @@
-import FerryEngine
-import FerryPluginKit
+import FerryEngineKit
 
 /// Which volumes of the source the item is about.
 struct VolumeSelection {
-  let engine: ContainerEngine
-  let endpoint: VolumeConfig.Endpoint
+  let provider: VolumeProvider
+  private var endpoint: VolumeConfig.Endpoint { provider.config.endpoint }
 
   /// All of them, as they are now: by the order of the manifest, of their names or of their mount points.
   func resolve() throws -> [MovedVolume] {
+    let engine = try provider.engine()
     if let given = endpoint.given {
       return try given.map { name in
-        guard let volume = try engine.volume(name) else { throw missing("volume", name, "volume ls") }
+        guard let volume = try engine.volume(name) else { throw provider.missing("volume", name, "volume ls") }
         return MovedVolume(volume: volume, mounts: [])
       }
     }
@@ -24,16 +24,15 @@ struct VolumeSelection {
       return volumes.map { MovedVolume(volume: $0, mounts: []) }
     }
     guard let name = endpoint.volumesFrom else { throw FerryError(.invalid, "the item names no volume") }
-    guard let container = try engine.container(name) else { throw missing("container", name, "ps --all") }
     var found: [MovedVolume] = []
-    for mount in container.mounts where mount.type == "volume" {
+    for mount in try provider.container(name).mounts where mount.type == "volume" {
       guard let volumeName = mount.name else { continue }
       if let index = found.firstIndex(where: { $0.volume.name == volumeName }) {
         found[index].mounts.append(mount)
       } else if let volume = try engine.volume(volumeName) {
         found.append(MovedVolume(volume: volume, mounts: [mount]))
       } else {
-        throw missing("volume", volumeName, "volume ls")
+        throw provider.missing("volume", volumeName, "volume ls")
       }
     }
     if found.isEmpty {
@@ -41,9 +40,5 @@ struct VolumeSelection {
         .precondition, "the container \(name) has no volumes", hint: "bind mounts are folders: move them with `provider: tree`")
     }
     return found
-  }
-
-  private func missing(_ what: String, _ name: String, _ listing: String) -> FerryError {
-    FerryError(.notFound, "\(engine.kind.title) has no \(what) \(name)", hint: "\(engine.kind.rawValue) \(listing) lists what there is")
   }
 }

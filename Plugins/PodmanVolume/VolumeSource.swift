@@ -1,6 +1,4 @@
-import FerryEngine
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 import Glibc
 
 /// transfer-state.
@@ -10,24 +8,33 @@ struct VolumeSource {
 
   func prepare(_ offer: Offer) throws {
     if try VolumeRecord.read(context) != nil { return }
-    let form = try offer.decode(VolumeOffer.self).form.common(with: .own)
-    let volumes = try VolumeSelection(engine: provider.engine(), endpoint: provider.config.endpoint).resolve()
-    let entries = try volumes.enumerated().map { index, moved in
+    var form = try offer.decode(VolumeOffer.self).form.common(with: .own)
+    let volumes = try VolumeSelection(provider: provider).resolve()
+    let entries = try volumes.map { moved in
       var entry = VolumeRecord.Entry(moved: moved, name: moved.volume.name)
-      entry.isMirror = try moved.storedElsewhere == nil && !isWithinReach(moved.volume)
-      if entry.isMirror { try mirror(entry, index).fetch(provider.treeOptions(form)) }
-      try refuseEmpty(entry, index, isOne: volumes.count == 1)
+      if moved.storedElsewhere == nil {
+        switch try provider.reach(moved.volume.mountpoint) {
+        case .direct(let owners): entry.owners = owners
+        case .throughEngine: entry.isMirror = true
+        }
+      }
       return entry
+    }
+    // What is not told of one volume counts of none.
+    if entries.contains(where: \.isMirror), !VolumeMirror.tellsOwners(provider.kind) { form.owners = false }
+    for (index, entry) in entries.enumerated() {
+      if entry.isMirror { try fetch(entry, index, form) }
+      try refuseEmpty(entry, index, isOne: volumes.count == 1)
     }
     try VolumeRecord(form: form, entries: entries).write(context)
   }
 
-  func isWithinReach(_ volume: EngineVolume) throws -> Bool {
-    try provider.engine().sharesFiles && volume.mountpoint.map { Files.isFolder($0) } == true
-  }
-
   private func mirror(_ entry: VolumeRecord.Entry, _ index: Int) throws -> VolumeMirror {
     VolumeMirror(engine: try provider.engine(), volume: entry.moved.volume.name, folder: "\(context.temporaryFolder)/mirror-\(index)")
+  }
+
+  private func fetch(_ entry: VolumeRecord.Entry, _ index: Int, _ form: TreeForm) throws {
+    try mirror(entry, index).fetch(provider.trees.serving(TreeOptions(form: form)))
   }
 
   private func refuseEmpty(_ entry: VolumeRecord.Entry, _ index: Int, isOne: Bool) throws {
@@ -48,6 +55,17 @@ struct VolumeSource {
     return folder
   }
 
+  /// The sending end of a volume's content; nil if only its definition is moved.
+  private func tree(_ entry: VolumeRecord.Entry, _ index: Int, _ form: TreeForm) throws -> TrackedTree? {
+    guard let folder = try folder(entry, index) else { return nil }
+    var options = TreeOptions(form: form)
+    options.owners = entry.owners
+    let tree = try provider.trees.source(index, at: folder, options)
+    // A copy is made anew for each pass: all of it has changed.
+    tree.isTracked = !entry.isMirror && provider.config.track != false
+    return tree
+  }
+
   private func record() throws -> VolumeRecord {
     guard let record = try VolumeRecord.read(context) else { throw FerryError(.internal, "the pass came before `prepare`") }
     return record
@@ -63,20 +81,14 @@ struct VolumeSource {
     guard names.count == record.entries.count else { throw FerryError(.peer, "the destination names \(names.count) volumes") }
     for (index, name) in names.enumerated() { record.entries[index].name = name }
     try record.write(context)
-    var report = PassReport(bytes: 0, entries: 0, changed: 0, vanished: 0, unread: [])
+    var report = TreeReport()
     for (index, entry) in record.entries.enumerated() {
-      if entry.isMirror { try mirror(entry, index).fetch(provider.treeOptions(record.form)) }
-      guard let folder = try folder(entry, index) else { continue }
-      let sent = try provider.sender(index, folder, record.form).send(
-        TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels)
-      report.bytes += sent.bytes
-      report.entries += sent.entries
-      report.changed? += sent.changed
-      report.vanished? += sent.vanished
-      report.unread? += sent.unread
+      if entry.isMirror { try fetch(entry, index, record.form) }
+      guard let tree = try tree(entry, index, record.form) else { continue }
+      report += try tree.send(pass)
       try turn(entry, channel)
     }
-    return report
+    return PassReport(sent: report, isFinal: pass.isFinal)
   }
 
   private func turn(_ entry: VolumeRecord.Entry, _ channel: Int32) throws {
@@ -93,10 +105,9 @@ struct VolumeSource {
     return try digest.report(
       try record.entries.enumerated().map { index, entry in
         // All is read again: from the volume, not from the copy.
-        if entry.isMirror, request.isFull { try mirror(entry, index).fetch(provider.treeOptions(record.form)) }
-        guard let folder = try folder(entry, index) else { return digest.definition(entry.name, entry.moved.volume) }
-        let sender = try provider.sender(index, folder, record.form)
-        return try digest.part(entry.name, index) { try sender.digest($0, algorithm: $1, listing: $2) }
+        if entry.isMirror, request.isFull { try fetch(entry, index, record.form) }
+        guard let tree = try tree(entry, index, record.form) else { return digest.definition(entry.name, entry.moved.volume) }
+        return try digest.part(entry.name, index) { try tree.digest(request, listing: $0) }
       })
   }
 
@@ -127,7 +138,7 @@ struct VolumeSource {
       throw FerryError(
         .conflict, "the container \(running.name) runs with the volume \(volume.name), which is not removed", hint: "stop it")
     }
-    guard try isWithinReach(volume), let folder = volume.mountpoint else { throw error }
+    guard let folder = volume.mountpoint, engine.shares(folder) else { throw error }
     try TreeRemoval.remove(folder, selection: nil, keepingRoot: true)
     context.log(
       .warning, "the volume \(volume.name) is empty now; it goes once the container \(users.map(\.name).joined(separator: ", ")) is removed"

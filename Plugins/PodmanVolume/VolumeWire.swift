@@ -1,6 +1,4 @@
-import FerryEngine
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 
 /// What the destination offers.
 struct VolumeOffer: Codable {
@@ -47,12 +45,19 @@ struct VolumeRecord: Codable {
     var moved: MovedVolume
     /// What it is called at the destination.
     var name: String
-    /// Destination: its content was received in a folder beside this one.
+    /// Destination: its content is received in a folder beside this one.
     var folder: String?
     /// Destination: this run made it.
     var isOurs = false
-    /// Source: its content is fetched through the engine for each pass.
+    /// Its data folder is out of reach. Source: its content is fetched through the engine for each pass. Destination: it is received in a copy
+    /// beside, which is stored through the engine in the final pass.
     var isMirror = false
+    /// Destination: how far that is.
+    var storing: Storing?
+    /// What the ids on the disk of a rootless engine stand for.
+    var owners: IDMap?
+
+    enum Storing: String, Codable { case begun, done }
   }
 
   private static let key = "volumes"

@@ -1,5 +1,4 @@
-import FerryPluginKit
-import FerryTree
+import FerryTreeKit
 import Glibc
 
 /// Looks before anything is changed.
@@ -64,12 +63,7 @@ struct ResticCheck {
     }
     report.room = target.room
     let parent = Files.parent(of: target.path)
-    let lost = try FileSystemProbe.form(in: parent).losses
-    if !lost.isEmpty {
-      let cause = geteuid() != 0 ? "without root" : "on the file system of \(parent)"
-      report.notices.append(
-        .init(.warning, "\(lost.joined(separator: ", ")) cannot be kept \(cause); they are left out of the proof as well"))
-    }
+    report.notices += [CheckReport.Notice.lost(try FileSystemProbe.form(in: parent), in: parent)].compactMap { $0 }
     return report
   }
 

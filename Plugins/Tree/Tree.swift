@@ -1,4 +1,4 @@
-import FerryPluginKit
+import FerryTreeKit
 
 private let module = exportModule(name: "tree", version: "1.0", vendor: "Ferry", providers: [TreeProvider.self])
 

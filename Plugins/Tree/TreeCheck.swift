@@ -1,13 +1,13 @@
-import FerryPluginKit
-import FerryTree
+import FerryTreeKit
 import Glibc
 
 /// Looks before anything is changed.
 struct TreeCheck {
   let context: ProviderContext
   let config: TreeConfig
+  let trees: TreeEnds
 
-  func source(_ source: TreeSource) throws -> CheckReport {
+  func source(_ source: TreeSource, _ target: TargetAbilities?) throws -> CheckReport {
     var report = CheckReport()
     let folder: String
     do { folder = try source.folder() } catch let error as FerryError {
@@ -24,6 +24,7 @@ struct TreeCheck {
     if let first = count.unreadable.first {
       report.notices.append(.init(.error, "\(folder) holds what this user cannot read: \(first)", hint: "run as root, or exclude it"))
     }
+    report.notices += try target?.notices(for: folder, trees.serving(source.options(.own)), as: folder) ?? []
     if geteuid() != 0 {
       report.notices.append(.init(.warning, "without root only attributes in the name space 'user' can be read at the source"))
     }
@@ -37,13 +38,7 @@ struct TreeCheck {
       return report
     }
     report.room = target.room
-    let parent = Files.parent(of: target.path)
-    let lost = try FileSystemProbe.form(in: parent).losses
-    if !lost.isEmpty {
-      let cause = geteuid() != 0 ? "without root" : "on the file system of \(parent)"
-      report.notices.append(
-        .init(.warning, "\(lost.joined(separator: ", ")) cannot be kept \(cause); they are left out of the proof as well"))
-    }
+    report.abilities = try JSONValue(encoding: TargetAbilities(in: Files.parent(of: target.path)))
     return report
   }
 }

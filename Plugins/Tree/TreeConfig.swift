@@ -1,4 +1,4 @@
-import FerryPluginKit
+import FerryTreeKit
 
 /// The item's keys.
 struct TreeConfig: Decodable {

@@ -1,5 +1,4 @@
-import FerryPluginKit
-import FerryTree
+import FerryTreeKit
 import Glibc
 
 /// What the destination offers.
@@ -23,11 +22,12 @@ struct TreeOffer: Codable {
 final class TreeDestination {
   private let context: ProviderContext
   private let target: StagedFolder
-  private var receiver: (path: String, end: TreeReceiver)?
+  private let trees: TreeEnds
 
-  init(_ context: ProviderContext, _ target: StagedFolder) {
+  init(_ context: ProviderContext, _ target: StagedFolder, _ trees: TreeEnds) {
     self.context = context
     self.target = target
+    self.trees = trees
   }
 
   func prepare() throws -> Offer {
@@ -40,24 +40,13 @@ final class TreeDestination {
     let receiver = try receiver(target.staged(), form)
     let report = try receiver.receive(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels)
     try context.kv.put(TreeProvider.formKey, receiver.options.form)
-    return PassReport(bytes: report.bytes, entries: report.entries, changed: report.changed)
+    return PassReport(received: report)
   }
 
   func digest(_ request: DigestRequest, _ form: TreeForm) throws -> TreeDigest.Result {
-    let path = try target.current(active: request.target == .active)
-    return try receiver(path, form).digest(
-      .init(request.depth), algorithm: .init(request.algorithm), listing: request.depth == .tracked ? nil : request.listing)
+    try receiver(target.current(active: request.target == .active), form).digest(request, listing: request.listing)
   }
 
-  private func receiver(_ path: String, _ form: TreeForm) throws -> TreeReceiver {
-    // What is excluded at the source never arrives: what is here is what was selected.
-    let options = TreeOptions(form: form).serving(context)
-    if let receiver, receiver.path == path {
-      receiver.end.options = options
-      return receiver.end
-    }
-    let end = try TreeReceiver(root: path, state: "\(context.temporaryFolder)/receiver", options: options)
-    receiver = (path, end)
-    return end
-  }
+  /// What is excluded at the source never arrives: what is here is what was selected.
+  private func receiver(_ path: String, _ form: TreeForm) throws -> TreeReceiver { try trees.receiver(at: path, TreeOptions(form: form)) }
 }

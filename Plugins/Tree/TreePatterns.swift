@@ -1,4 +1,4 @@
-import FerryTree
+import FerryTreeKit
 import Glibc
 
 /// Patterns of what stays behind. One without a slash fits a name at any depth; one with a slash in front or inside fits a path from the

@@ -1,5 +1,4 @@
-import FerryPluginKit
-import FerryTree
+import FerryTreeKit
 import Glibc
 
 /// Keeps a folder in step with another one, by Ferry's own tree transfer.
@@ -11,6 +10,7 @@ final class TreeProvider: StateProvider {
 
   private let context: ProviderContext
   private let config: TreeConfig
+  private let trees: TreeEnds
   private let target: StagedFolder
   private let source: TreeSource
   private let destination: TreeDestination
@@ -18,17 +18,19 @@ final class TreeProvider: StateProvider {
   init(_ context: ProviderContext) throws {
     self.context = context
     config = try context.decodeConfig()
-    let kv = context.kv
-    target = StagedFolder(
-      path: config.endpoint.path, run: context.run,
-      memory: .init(get: { try kv.get("received") }, put: { try kv.put("received", $0) }))
-    source = TreeSource(context, config)
-    destination = TreeDestination(context, target)
+    trees = TreeEnds(context)
+    target = StagedFolder(path: config.endpoint.path, context)
+    source = TreeSource(context, config, trees)
+    destination = TreeDestination(context, target, trees)
   }
 
   func check() throws -> CheckReport {
-    let check = TreeCheck(context: context, config: config)
-    return context.side == .source ? try check.source(source) : try check.destination(target)
+    let check = TreeCheck(context: context, config: config, trees: trees)
+    return context.side == .source ? try check.source(source, nil) : try check.destination(target)
+  }
+
+  func check(against abilities: JSONValue) throws -> CheckReport {
+    try TreeCheck(context: context, config: config, trees: trees).source(source, abilities.decode())
   }
 
   func prepare() throws -> Offer { try destination.prepare() }
@@ -40,7 +42,6 @@ final class TreeProvider: StateProvider {
       throw FerryError(.precondition, "source \(folder) and target \(offered.path) are the same folder, or one is in the other")
     }
     try context.kv.put(Self.formKey, offered.form.common(with: TreeForm(attributes: geteuid() == 0 ? .all : .user)))
-    try source.track()
   }
 
   func transfer(_ pass: Pass) throws -> PassReport { try source.transfer(pass, form(pass.offer)) }
@@ -49,19 +50,19 @@ final class TreeProvider: StateProvider {
   func digest(_ request: DigestRequest) throws -> DigestReport {
     let form = try form(request.offer)
     let result = context.side == .source ? try source.digest(request, form) : try destination.digest(request, form)
-    return DigestReport(root: result.root, entries: result.entries, bytes: result.bytes)
+    return DigestReport(result)
   }
 
   func activate() throws { try target.activate() }
   func deactivate() throws { try target.deactivate() }
 
   func discard() throws {
-    source.stop()
+    trees.stop()
     if context.side == .destination { try target.discard() }
   }
 
   func release() throws {
-    source.stop()
+    trees.stop()
     if context.side == .destination { try target.release() }
   }
 

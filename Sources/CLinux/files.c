@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -39,4 +40,10 @@ int clinux_set_flags(int fd, unsigned flags) {
   if (ioctl(fd, FS_IOC_GETFLAGS, &all) < 0) return -errno;
   all = (all & ~(unsigned)(CLINUX_IMMUTABLE | CLINUX_APPEND_ONLY)) | flags;
   return ioctl(fd, FS_IOC_SETFLAGS, &all) < 0 ? -errno : 0;
+}
+
+int clinux_is_locked(int folder, const char *name) {
+  struct statx found;
+  if (statx(folder, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0, &found) < 0) return -errno;
+  return (found.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) != 0;
 }

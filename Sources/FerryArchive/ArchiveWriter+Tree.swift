@@ -19,7 +19,7 @@ extension ArchiveWriter {
   public func add(_ folder: TreeFolder, _ entry: TreeEntry, path: [UInt8]) throws {
     guard options.form.holds(entry) else { return report.note("\(TreePath.escaped(path)): no device files") }
     guard entry.kind != .socket else { return report.note("\(TreePath.escaped(path)): an archive holds no sockets") }
-    if let first = shared[entry.identity], entry.isShared {
+    if let first = shared[entry.identity], options.form.joins(entry) {
       var link = ArchiveEntry(path: path, kind: entry.kind, metadata: try metadata(entry, []))
       link.hardLink = first
       return try write(link)
@@ -56,12 +56,13 @@ extension ArchiveWriter {
   }
 
   private func metadata(_ entry: TreeEntry, _ attributes: [(name: [UInt8], value: [UInt8])]) throws -> EntryMetadata {
-    var (owner, group) = (entry.owner, entry.group)
+    var (owner, group, attributes) = (entry.owner, entry.group, attributes)
     if let owners = options.owners {
       guard let user = owners.inStream(user: owner), let team = owners.inStream(group: group) else {
         throw FerryError(.unsupported, "the owner \(owner):\(group) is outside of the id map of this end")
       }
       (owner, group) = (user, team)
+      attributes = try EntryMetadata.inStream(attributes, owners)
     }
     return EntryMetadata(mode: entry.mode, owner: owner, group: group, modified: entry.modified, attributes: attributes)
   }

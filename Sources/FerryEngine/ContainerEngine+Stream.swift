@@ -31,15 +31,17 @@ extension ContainerEngine {
   /// Runs `body` with a container that has a volume at a place and is never started; afterwards nothing is left of it. Its image is empty, so
   /// none has to be there.
   public func withHelper<Value>(volume: String, at place: String, _ body: (_ container: String) throws -> Value) throws -> Value {
-    let image = "ferry-helper:\(getpid())-\(UInt32.random(in: 0 ... .max))"
-    let parts = image.split(separator: ":").map(String.init)
+    // Of no registry, else Podman looks for it where Docker's images come from; and Podman imports under no other tag.
+    let name = "ferry-helper-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    let image = "localhost/\(name):latest"
     try Self.joined({ try Self.writeEmptyArchive($0) }) { tar in
-      _ = try client.ask("POST", ["images", "create"], query: [("fromSrc", "-"), ("repo", parts[0]), ("tag", parts[1])], body: .tar(tar))
+      _ = try client.ask(
+        "POST", ["images", "create"], query: [("fromSrc", "-"), ("repo", "localhost/\(name)"), ("tag", "latest")], body: .tar(tar))
     }
     defer { _ = try? client.ask("DELETE", ["images", image], query: [("force", "true")]) }
     let mount: JSONValue = ["Type": "volume", "Source": .string(volume), "Target": .string(place)]
     let id = try createContainer(
-      image.replacingColon, ["Image": .string(image), "Cmd": ["/none"], "HostConfig": ["Mounts": [mount], "NetworkMode": "none"]])
+      name, ["Image": .string(image), "Cmd": ["/none"], "HostConfig": ["Mounts": [mount], "NetworkMode": "none"]])
     defer { try? removeContainer(id) }
     return try body(id)
   }
@@ -49,8 +51,4 @@ extension ContainerEngine {
     var blocks = [UInt8](repeating: 0, count: 1024)
     guard Glibc.write(descriptor, &blocks, blocks.count) == blocks.count else { throw FerryError(errno: errno, "cannot write to a pipe") }
   }
-}
-
-extension String {
-  fileprivate var replacingColon: String { String(map { $0 == ":" ? "-" : $0 }) }
 }

@@ -1,4 +1,3 @@
-import CLinux
 import FerrySystem
 import Glibc
 
@@ -20,17 +19,22 @@ public final class ContainerEngine: Sendable {
     public let driver: String
     /// Where its files are.
     public let root: String
+    /// Docker's way to say that it is rootless, and Podman's.
     let securityOptions: [String]?
+    let rootless: Bool?
 
     enum CodingKeys: String, CodingKey {
       case version = "ServerVersion"
       case driver = "Driver"
       case root = "DockerRootDir"
       case securityOptions = "SecurityOptions"
+      case rootless = "Rootless"
     }
 
     /// Whether it runs in a user namespace, where ids on its disk are not what its containers see.
-    public var isRootless: Bool { (securityOptions ?? []).contains { $0.contains("name=rootless") || $0.contains("name=userns") } }
+    public var isRootless: Bool {
+      rootless == true || (securityOptions ?? []).contains { $0.contains("name=rootless") || $0.contains("name=userns") }
+    }
   }
 
   /// The engine at an address; without one, the engine that this user's own command would speak with. Where Podman has no service running,
@@ -63,21 +67,5 @@ public final class ContainerEngine: Sendable {
       let failure = FerryError.wrap(error)
       throw FerryError(failure.class == .retry ? .precondition : failure.class, failure.message, hint: failure.hint)
     }
-  }
-
-  /// Whether the engine sees the same files as this process, as the same users: then its folders can be read and written as they are.
-  public var sharesFiles: Bool {
-    guard geteuid() == 0, !info.isRootless, let connection = try? client.address.connected() else { return false }
-    var pid: Int32 = 0
-    var user: UInt32 = 0
-    // A socket that systemd holds for the engine says "systemd", which sees what the machine sees.
-    guard clinux_peer(connection.number, &pid, &user) == 0, pid > 0, user == 0 else { return false }
-    return Self.namespace("mnt", of: "\(pid)").map { $0 == Self.namespace("mnt", of: "self") } ?? false
-  }
-
-  private static func namespace(_ kind: String, of process: String) -> String? {
-    var buffer = [CChar](repeating: 0, count: 64)
-    let length = readlink("/proc/\(process)/ns/\(kind)", &buffer, buffer.count - 1)
-    return length > 0 ? String(decoding: buffer.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
   }
 }

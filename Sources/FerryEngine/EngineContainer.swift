@@ -128,8 +128,8 @@ extension ContainerEngine {
     try client.ask("GET", ["containers", container, "archive"], query: [("path", path)], answer: .stream(descriptor))
   }
 
-  /// Unpacks a tar stream into a folder of a container, mounts included.
+  /// Unpacks a tar stream into a folder of a container, mounts included. Owners are those of the archive, in the container's eyes.
   public func unpack(_ container: String, path: String, from descriptor: Int32) throws {
-    try client.ask("PUT", ["containers", container, "archive"], query: [("path", path), ("copyUIDGID", "true")], body: .tar(descriptor))
+    try client.ask("PUT", ["containers", container, "archive"], query: [("path", path)], body: .tar(descriptor))
   }
 }

@@ -58,7 +58,7 @@ extension StateProvider {
       }
     }
     table.destroy = { pointer in if let pointer { Unmanaged<Instance>.fromOpaque(pointer).release() } }
-    table.check = { pointer, args in Instance.call(pointer, args) { try JSONValue(encoding: $0.provider.check()) } }
+    table.check = { pointer, args in Instance.call(pointer, args) { try JSONValue(encoding: $0.check()) } }
     table.prepare = { pointer, args in
       Instance.call(pointer, args) { call in
         if call.isDeferred { return try call.prepareDeferred().json }
@@ -166,6 +166,7 @@ private final class Instance: @unchecked Sendable {
       guard let offer = try offer() else { throw FerryError(.internal, "a deferred 'prepare' came without an offer") }
       return try deferring.prepareDeferred(with: offer)
     }
+    func check() throws -> CheckReport { try arguments["abilities"].map(provider.check(against:)) ?? provider.check() }
     func transfer() throws -> PassReport { isDeferred ? try deferring.store(pass()) : try provider.transfer(pass()) }
     func receive() throws -> PassReport { isDeferred ? try deferring.fetch(snapshot()) : try provider.receive(pass()) }
 

@@ -10,6 +10,8 @@ public struct CheckReport: Sendable, Codable, Hashable {
   public var room: Int64?
   /// The version of each tool that is used.
   public var versions: [String: String]
+  /// What can be held here, for the source's `check` (destination).
+  public var abilities: JSONValue?
 
   /// A report; what is not known stays out of it.
   public init(

@@ -19,6 +19,8 @@ public protocol StateProvider: AnyObject {
 
   /// Both ends, read only: will it work, how large is it, what should a person know.
   func check() throws -> CheckReport
+  /// Source: the same, told what the destination's `check` found as its `abilities`.
+  func check(against abilities: JSONValue) throws -> CheckReport
   /// Destination: creates what receives, idempotently, and says what the source needs to know.
   func prepare() throws -> Offer
   /// Source: starts trackers and holds for what the destination offered.
@@ -50,6 +52,8 @@ public protocol StateProvider: AnyObject {
 }
 
 extension StateProvider {
+  /// The destination makes no difference.
+  public func check(against abilities: JSONValue) throws -> CheckReport { try check() }
   /// Nothing to track or hold.
   public func prepare(for offer: Offer) throws {}
   /// Nothing that changes the state by itself.

@@ -107,6 +107,13 @@ public enum Files {
     return "/" + parts.joined(separator: "/")
   }
 
+  /// Bytes that fit into the file system of a folder; nil if nobody can say.
+  public static func room(in folder: String) -> Int64? {
+    var space = statvfs()
+    guard statvfs(folder, &space) == 0 else { return nil }
+    return Int64(clamping: UInt64(space.f_bavail) * UInt64(space.f_frsize))
+  }
+
   /// The working folder of this process.
   public static var currentFolder: String {
     guard let text = getcwd(nil, 0) else { return "/" }

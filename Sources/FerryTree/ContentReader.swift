@@ -12,12 +12,17 @@ final class ContentReader: @unchecked Sendable {
 
   private let lanes: [Lane]
   private let form: TreeForm
+  private let owners: (any OwnerMapping)?
   private let cancellation: Cancellation?
   private let report: @Sendable (Int64) -> Void
 
-  init(_ algorithm: HashAlgorithm, form: TreeForm, cancellation: Cancellation?, report: @escaping @Sendable (Int64) -> Void) {
+  init(
+    _ algorithm: HashAlgorithm, form: TreeForm, owners: (any OwnerMapping)?, cancellation: Cancellation?,
+    report: @escaping @Sendable (Int64) -> Void
+  ) {
     lanes = [Lane(algorithm), Lane(algorithm)]
     self.form = form
+    self.owners = owners
     self.cancellation = cancellation
     self.report = report
   }
@@ -85,7 +90,8 @@ final class ContentReader: @unchecked Sendable {
   private func attributes(_ folder: TreeFolder, _ entry: TreeEntry, _ file: Descriptor?, _ lane: Lane) throws -> TreeHash {
     guard form.attributes != .none || form.accessControl else { return TreeHash() }
     let all = try file.map { try ExtendedAttributes.read(folder, entry.name, open: $0) } ?? ExtendedAttributes.read(folder, entry.name)
-    let found = all.filter { form.holds($0.name) }
+    var found = all.filter { form.holds($0.name) }
+    if let owners { found = try EntryMetadata.inStream(found, owners) }
     if found.isEmpty { return TreeHash() }
     var record = CanonicalRecord()
     for (name, value) in found {

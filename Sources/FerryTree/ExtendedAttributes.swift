@@ -7,6 +7,8 @@ public enum ExtendedAttributes {
   /// Names of the attributes that hold the ACLs of a file and the default ones of a folder.
   public static let accessControl = ["system.posix_acl_access", "system.posix_acl_default"]
 
+  static func isAccessControl(_ name: [UInt8]) -> Bool { accessControl.contains { name.elementsEqual($0.utf8) } }
+
   /// All of an entry, sorted by name. Empty where the file system knows none.
   public static func read(_ folder: TreeFolder, _ name: [UInt8]) throws -> [(name: [UInt8], value: [UInt8])] {
     // A root is named by a magic link that has to be followed; nothing else is.

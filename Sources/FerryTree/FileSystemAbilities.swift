@@ -24,7 +24,7 @@ public struct FileSystemAbilities: Sendable, Codable, Hashable {
   public var capabilities = false
   /// Several names of one file.
   public var hardLinks = false
-  /// Fifos and sockets.
+  /// Fifos.
   public var pipes = false
   /// Bytes of a file.
   public var largestFile: Int64 = 0
@@ -56,6 +56,10 @@ public struct FileSystemAbilities: Sendable, Codable, Hashable {
     return (try? folder.names().contains(name)) ?? false
   }
 
+  private static func makesNode(_ folder: TreeFolder, _ name: String, _ type: mode_t) -> Bool {
+    withCString(Array(name.utf8)) { mknodat(folder.descriptor.number, $0, type | 0o600, 0) == 0 }
+  }
+
   private mutating func tryNames(_ folder: TreeFolder) throws {
     distinguishesNames = ["case", "CASE", "\u{e9}", "e\u{301}"].allSatisfy { Self.makes(folder, Array($0.utf8)) }
     anyBytes = [[0xff, 0xfe], [0x6e, 0x0a], Array("end ".utf8), Array("a:b\\c*?".utf8)].allSatisfy { Self.makes(folder, $0) }
@@ -69,9 +73,8 @@ public struct FileSystemAbilities: Sendable, Codable, Hashable {
     hardLinks = withCString(Array("case".utf8)) { from in
       withCString(Array("again".utf8)) { linkat(folder.descriptor.number, from, folder.descriptor.number, $0, 0) == 0 }
     }
-    pipes = [("fifo", S_IFIFO), ("socket", S_IFSOCK)].allSatisfy { name, type in
-      withCString(Array(name.utf8)) { mknodat(folder.descriptor.number, $0, type | 0o600, 0) == 0 }
-    }
+    pipes = Self.makesNode(folder, "fifo", S_IFIFO)
+    form.sockets = Self.makesNode(folder, "socket", S_IFSOCK)
   }
 
   private mutating func tryFiles(_ folder: TreeFolder) throws {

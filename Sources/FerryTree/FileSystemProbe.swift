@@ -18,7 +18,14 @@ public enum FileSystemProbe {
     form.devices = mknod("\(folder)/device", S_IFCHR | 0o600, makedev(1, 3)) == 0
     form.accessControl = set(ExtendedAttributes.accessControl[0], Self.accessList, file)
     form.attributes = !set("user.ferry", [1], file) ? .none : set("trusted.ferry", [1], file) ? .all : .user
+    form.fractions = keepsFractions(file)
     return form
+  }
+
+  private static func keepsFractions(_ path: String) -> Bool {
+    let time = timespec(tv_sec: 1_000_000_000, tv_nsec: 123_456_789)
+    var status = stat()
+    return utimensat(AT_FDCWD, path, [time, time], 0) == 0 && lstat(path, &status) == 0 && status.st_mtim.tv_nsec == time.tv_nsec
   }
 
   /// `u::rw,u:1:r,g::r,m::r,o::-`.

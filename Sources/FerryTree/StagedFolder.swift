@@ -68,9 +68,18 @@ public struct StagedFolder {
     guard mkdir(holder, 0o700) == 0 || errno == EEXIST else { throw FerryError(errno: errno, "cannot make \(holder)") }
     try TreeRemoval.remove(received)
     guard mkdir(received, 0o700) == 0 else { throw FerryError(errno: errno, "cannot make \(received)") }
+    takeLabel()
     try Files.syncFolder(of: received)
     try Files.syncFolder(of: holder)
     try remember(received)
+  }
+
+  /// Under SELinux what is made in a folder has the folder's type. So what is received has the target's own, which is this host's policy's
+  /// affair and none of the source's; nobody has to relabel it.
+  private func takeLabel() {
+    guard let folder = try? TreeFolder(root: path), let all = try? ExtendedAttributes.read(folder, []) else { return }
+    guard let label = all.first(where: { $0.name == Array("security.selinux".utf8) })?.value else { return }
+    _ = label.withUnsafeBytes { clinux_setxattr(received, "security.selinux", $0.baseAddress, UInt64($0.count)) }
   }
 
   /// Where the state is received.
@@ -184,11 +193,7 @@ public struct StagedFolder {
   }
 
   /// Bytes that fit beside the folder; nil if nobody can say.
-  public var room: Int64? {
-    var space = statvfs()
-    guard statvfs(Files.parent(of: path), &space) == 0 else { return nil }
-    return Int64(clamping: UInt64(space.f_bavail) * UInt64(space.f_frsize))
-  }
+  public var room: Int64? { Files.room(in: Files.parent(of: path)) }
 
   /// Whether a path is where a file system is mounted: such a name cannot be exchanged.
   public static func isMountPoint(_ path: String) -> Bool {
@@ -200,8 +205,13 @@ public struct StagedFolder {
   private static let exchange: UInt32 = 2
 
   private func rename(_ from: String, _ to: String, _ flags: UInt32) throws {
+    let times = [from, to].map(Self.times)
     let failed = clinux_rename(AT_FDCWD, from, AT_FDCWD, to, flags)
-    guard failed < 0 else { return }
+    guard failed < 0 else {
+      // XFS takes a folder's new parent for a change of its content, and what was received has the source's times.
+      for (name, times) in zip([to, from], times) { if let times { utimensat(AT_FDCWD, name, times, AT_SYMLINK_NOFOLLOW) } }
+      return
+    }
     if failed == -EINVAL, flags == Self.exchange { throw FerryError(.unsupported, "this file system cannot exchange two folders") }
     throw FerryError(errno: -failed, "cannot give \(from) the name \(to)")
   }
@@ -234,6 +244,11 @@ public struct StagedFolder {
       throw FerryError(errno: errno, "cannot set the times of \(folder)")
     }
     try sync()
+  }
+
+  private static func times(_ path: String) -> [timespec]? {
+    var status = stat()
+    return lstat(path, &status) == 0 ? [status.st_atim, status.st_mtim] : nil
   }
 
   private func sync() throws {

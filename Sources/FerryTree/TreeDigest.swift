@@ -109,7 +109,7 @@ private final class TreeDigester: TreeVisitor {
     self.options = options
     let bytes = Lock<Int64>(0)
     self.bytes = bytes
-    reader = ContentReader(options.algorithm, form: options.form, cancellation: options.cancellation) { more in
+    reader = ContentReader(options.algorithm, form: options.form, owners: options.owners, cancellation: options.cancellation) { more in
       bytes.withLock { $0 += more }
     }
     hasher = ContentHasher(options.algorithm)
@@ -202,7 +202,7 @@ private final class TreeDigester: TreeVisitor {
       record.add(options.owners?.inStream(group: entry.group) ?? entry.group)
     }
     record.add(entry.modified.seconds)
-    record.add(entry.modified.nanoseconds)
+    record.add(options.form.fractions ? entry.modified.nanoseconds : 0)
     switch entry.kind {
     case .file:
       record.add(entry.size)

@@ -24,11 +24,13 @@ public struct TreeForm: Sendable, Codable, Hashable {
   public var sockets: Bool
   /// That links, fifos, sockets and devices with several names are one; of files it always counts.
   public var sharedSpecials: Bool
+  /// Fractions of seconds.
+  public var fractions: Bool
 
   /// A form; everything unless told.
   public init(
     owners: Bool = true, devices: Bool = true, accessControl: Bool = true, attributes: Attributes = .all, sockets: Bool = true,
-    sharedSpecials: Bool = true
+    sharedSpecials: Bool = true, fractions: Bool = true
   ) {
     self.owners = owners
     self.devices = devices
@@ -36,6 +38,7 @@ public struct TreeForm: Sendable, Codable, Hashable {
     self.attributes = attributes
     self.sockets = sockets
     self.sharedSpecials = sharedSpecials
+    self.fractions = fractions
   }
 
   /// A form that was written down; what an older Ferry did not know of counts.
@@ -46,7 +49,8 @@ public struct TreeForm: Sendable, Codable, Hashable {
       accessControl: try values.decode(Bool.self, forKey: .accessControl),
       attributes: try values.decode(Attributes.self, forKey: .attributes),
       sockets: try values.decodeIfPresent(Bool.self, forKey: .sockets) ?? true,
-      sharedSpecials: try values.decodeIfPresent(Bool.self, forKey: .sharedSpecials) ?? true)
+      sharedSpecials: try values.decodeIfPresent(Bool.self, forKey: .sharedSpecials) ?? true,
+      fractions: try values.decodeIfPresent(Bool.self, forKey: .fractions) ?? true)
   }
 
   /// Everything that this process may write.
@@ -60,7 +64,8 @@ public struct TreeForm: Sendable, Codable, Hashable {
     let least = rank.first { $0 == attributes || $0 == other.attributes } ?? .none
     return TreeForm(
       owners: owners && other.owners, devices: devices && other.devices, accessControl: accessControl && other.accessControl,
-      attributes: least, sockets: sockets && other.sockets, sharedSpecials: sharedSpecials && other.sharedSpecials)
+      attributes: least, sockets: sockets && other.sockets, sharedSpecials: sharedSpecials && other.sharedSpecials,
+      fractions: fractions && other.fractions)
   }
 
   /// In words, what of a tree it leaves out for want of rights or of the file system's abilities.
@@ -72,6 +77,7 @@ public struct TreeForm: Sendable, Codable, Hashable {
     if attributes != .all {
       lost.append(attributes == .user ? "extended attributes outside the name space 'user'" : "extended attributes")
     }
+    if !fractions { lost.append("fractions of seconds") }
     return lost
   }
 
@@ -85,20 +91,22 @@ public struct TreeForm: Sendable, Codable, Hashable {
     }
   }
 
-  /// A label is the policy's of the system that a file lies on, and an overlay notes for itself what it was mounted over.
+  /// A label is the policy's of the system that a file lies on, an overlay notes for itself what it was mounted over, and XFS shows ACLs once more
+  /// as it keeps them.
   private static let ofOneSystem = Set(
-    ["security.selinux"] + ["impure", "nlink", "origin", "upper", "uuid"].map { "trusted.overlay.\($0)" })
+    ["security.selinux", "trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"]
+      + ["impure", "nlink", "origin", "upper", "uuid"].map { "trusted.overlay.\($0)" })
 
   package func holds(_ entry: TreeEntry) -> Bool {
     (devices || !entry.kind.isDevice) && (sockets || entry.kind != .socket)
   }
 
   /// Whether an entry's other names count.
-  func joins(_ entry: TreeEntry) -> Bool { entry.isShared && (sharedSpecials || entry.kind == .file) }
+  package func joins(_ entry: TreeEntry) -> Bool { entry.isShared && (sharedSpecials || entry.kind == .file) }
 
   /// Tells forms apart in what is remembered.
   var stamp: UInt8 {
     (owners ? 1 : 0) | (devices ? 2 : 0) | (accessControl ? 4 : 0) | (attributes == .all ? 16 : attributes == .user ? 8 : 0)
-      | (sockets ? 32 : 0) | (sharedSpecials ? 64 : 0)
+      | (sockets ? 32 : 0) | (sharedSpecials ? 64 : 0) | (fractions ? 128 : 0)
   }
 }

@@ -37,8 +37,12 @@ public struct TreeNeeds: Sendable, Codable, Hashable {
   public var owned = Sample()
   /// Device files.
   public var devices = Sample()
-  /// Fifos and sockets.
+  /// Fifos.
   public var pipes = Sample()
+  /// Sockets.
+  public var sockets = Sample()
+  /// Files and folders that are immutable or append-only.
+  public var flags = Sample()
   /// Names of files that have several.
   public var hardLinks = Sample()
   /// Entries with ACLs.
@@ -68,9 +72,10 @@ public struct TreeNeeds: Sendable, Codable, Hashable {
     }
   }
 
-  /// Looks at a tree, without reading content. What vanishes meanwhile, or cannot be looked at, asks for nothing.
-  public init(root: String, includes: ((_ path: [UInt8], _ kind: EntryKind) -> Bool)? = nil, cancellation: Cancellation? = nil) throws {
-    let survey = NeedsSurvey(includes, cancellation)
+  /// Looks at a tree, or what the options include of it, without reading content. What vanishes meanwhile, or cannot be looked at, asks for
+  /// nothing.
+  public init(root: String, options: TreeOptions = TreeOptions()) throws {
+    let survey = NeedsSurvey(options)
     try TreeWalk.run(TreeFolder(root: root), survey)
     self = survey.needs
   }
@@ -78,57 +83,64 @@ public struct TreeNeeds: Sendable, Codable, Hashable {
   fileprivate init() {}
 }
 
+/// Something of a tree that will not survive somewhere.
+public struct TreeLoss: Sendable, Hashable {
+  /// A sentence.
+  public var text: String
+  /// Both ends leave it out and say so; if not, the transfer would fail for it.
+  public var isLeftOut: Bool
+}
+
 extension FileSystemAbilities {
-  /// What of a tree will not survive here, one sentence each; empty if all of it will.
-  public func losses(of needs: TreeNeeds) -> [String] {
-    var lost: [String] = []
-    func lose(_ what: String, _ sample: TreeNeeds.Sample, unless kept: Bool) {
+  /// What of a tree will not survive here; empty if all of it will.
+  public func losses(of needs: TreeNeeds) -> [TreeLoss] {
+    var lost: [TreeLoss] = []
+    func lose(_ what: String, _ sample: TreeNeeds.Sample, unless kept: Bool, isLeftOut: Bool = false) {
       guard sample.count > 0, !kept else { return }
-      lost.append("\(what): \(sample.count), the first is \(sample.example)")
+      lost.append(TreeLoss(text: "\(what): \(sample.count), the first is \(sample.example)", isLeftOut: isLeftOut))
     }
     func exceed(_ what: String, _ sized: TreeNeeds.Sized, _ limit: Int64) {
-      if sized.size > limit { lost.append("\(what) up to \(sized.size) (here \(limit) at most): \(sized.example)") }
+      guard sized.size > limit else { return }
+      lost.append(TreeLoss(text: "\(what) up to \(sized.size) (there \(limit) at most): \(sized.example)", isLeftOut: false))
     }
     exceed("names of bytes", needs.longestName, Int64(longestName))
     exceed("targets of links of bytes", needs.longestLink, Int64(longestLink))
     exceed("files of bytes", needs.largestFile, largestFile)
     lose("names that differ in case or accents alone, of which one would replace the other", needs.similarNames, unless: distinguishesNames)
     lose("names that are no plain text", needs.awkwardNames, unless: anyBytes)
-    lose("further names of files, which become files of their own", needs.hardLinks, unless: hardLinks)
-    lose("fifos and sockets", needs.pipes, unless: pipes)
-    lose("device files", needs.devices, unless: form.devices)
-    lose("owners", needs.owned, unless: form.owners)
+    lose("further names of files", needs.hardLinks, unless: hardLinks)
+    lose("fifos", needs.pipes, unless: pipes)
+    lose("sockets", needs.sockets, unless: form.sockets, isLeftOut: true)
+    lose("device files", needs.devices, unless: form.devices, isLeftOut: true)
+    lose("owners", needs.owned, unless: form.owners, isLeftOut: true)
     if form.owners { exceed("owners", needs.largestID, Int64(largestID)) }
-    lose("ACLs", needs.accessControl, unless: form.accessControl)
-    lose("extended attributes of the name space 'user'", needs.userAttributes, unless: form.attributes != .none)
-    lose("extended attributes of other name spaces", needs.systemAttributes, unless: form.attributes == .all)
-    lose("capabilities of programs", needs.capabilities, unless: capabilities)
+    lose("ACLs", needs.accessControl, unless: form.accessControl, isLeftOut: true)
+    lose("extended attributes of the name space 'user'", needs.userAttributes, unless: form.attributes != .none, isLeftOut: true)
+    lose("extended attributes of other name spaces", needs.systemAttributes, unless: form.attributes == .all, isLeftOut: true)
+    lose("capabilities of programs", needs.capabilities, unless: capabilities, isLeftOut: form.attributes != .all)
     if form.attributes != .none { exceed("extended attributes of bytes", needs.largestAttribute, Int64(largestAttribute)) }
-    lose("holes in files, which take space here", needs.sparse, unless: holes)
-    lose("fractions of seconds", needs.fractions, unless: nanoseconds)
-    if needs.earliest < earliest { lost.append("times before \(earliest) seconds since 1970") }
-    if needs.latest > latest { lost.append("times after \(latest) seconds since 1970") }
+    lose("holes in files, which take space there", needs.sparse, unless: holes, isLeftOut: true)
+    lose("fractions of seconds", needs.fractions, unless: nanoseconds, isLeftOut: true)
+    lose("flags (immutable, append-only)", needs.flags, unless: false, isLeftOut: true)
+    if needs.earliest < earliest { lost.append(TreeLoss(text: "times before \(earliest) seconds since 1970", isLeftOut: false)) }
+    if needs.latest > latest { lost.append(TreeLoss(text: "times after \(latest) seconds since 1970", isLeftOut: false)) }
     return lost
   }
 }
 
 private final class NeedsSurvey: TreeVisitor {
   var needs = TreeNeeds()
-  private let includes: ((_ path: [UInt8], _ kind: EntryKind) -> Bool)?
-  private let cancellation: Cancellation?
+  private let options: TreeOptions
   private let own = geteuid()
   private var device: UInt64?
 
-  init(_ includes: ((_ path: [UInt8], _ kind: EntryKind) -> Bool)?, _ cancellation: Cancellation?) {
-    self.includes = includes
-    self.cancellation = cancellation
-  }
+  init(_ options: TreeOptions) { self.options = options }
 
   func opened(_ folder: TreeFolder, entry: TreeEntry, entries: inout [TreeEntry]) throws {
-    if let cancellation, cancellation.isCancelled { throw FerryError(.cancelled, "the check was cancelled") }
-    if device ?? entry.identity.device != entry.identity.device { entries = [] }
+    if let cancellation = options.cancellation, cancellation.isCancelled { throw FerryError(.cancelled, "the check was cancelled") }
+    if options.oneFileSystem, device ?? entry.identity.device != entry.identity.device { entries = [] }
     device = device ?? entry.identity.device
-    if let includes { entries.removeAll { !includes(TreePath.joined(folder.path, $0.name), $0.kind) } }
+    if let selection = options.selection { entries.removeAll { !selection.contains(TreePath.joined(folder.path, $0.name), $0.kind) } }
     var folded: Set<String> = []
     for entry in entries {
       // Swift's strings are equal however an accent is written.
@@ -150,13 +162,18 @@ private final class NeedsSurvey: TreeVisitor {
       needs.largestFile.take(entry.size, path())
       if entry.size - entry.allocated >= 1 << 20 { needs.sparse.add(path()) }
     case .link: needs.longestLink.take(entry.size, path())
-    case .fifo, .socket: needs.pipes.add(path())
+    case .fifo: needs.pipes.add(path())
+    case .socket: needs.sockets.add(path())
     case .characterDevice, .blockDevice: needs.devices.add(path())
     case .folder: break
     }
     if entry.isShared { needs.hardLinks.add(path()) }
-    if entry.owner != own { needs.owned.add(path()) }
-    needs.largestID.take(Int64(max(entry.owner, entry.group)), path())
+    // In a user namespace its root is whoever has it.
+    let owner = options.owners.map { $0.inStream(user: entry.owner) ?? .max } ?? entry.owner
+    let group = options.owners.map { $0.inStream(group: entry.group) ?? .max } ?? entry.group
+    if owner != (options.owners == nil ? own : 0) { needs.owned.add(path()) }
+    needs.largestID.take(Int64(max(owner, group)), path())
+    if withCString(entry.name, { clinux_is_locked(folder.descriptor.number, $0) }) == 1 { needs.flags.add(path()) }
     if entry.modified.nanoseconds != 0 { needs.fractions.add(path()) }
     needs.earliest = min(needs.earliest, entry.modified.seconds)
     needs.latest = max(needs.latest, entry.modified.seconds)
@@ -167,7 +184,8 @@ private final class NeedsSurvey: TreeVisitor {
         needs.accessControl.add(path())
         continue
       }
-      if text == "security.selinux" { continue }
+      // What is one system's own is carried nowhere.
+      guard TreeForm().holds(name) else { continue }
       needs.largestAttribute.take(Int64(value.count), path())
       if text.hasPrefix("user.") {
         needs.userAttributes.add(path())

@@ -25,9 +25,13 @@ struct Move {
     return keys
   }
 
-  /// What `check` says of one end; only errors unless told.
+  /// What `check` says of one end; only errors unless told. As in a run, the source is asked after the destination.
   func notices(_ side: Side, _ severity: String = "error") throws -> [String] {
-    try harness.call(side, .check)["notices"]?.array?.filter { $0["severity"]?.string == severity }.compactMap { $0["text"]?.string } ?? []
+    var arguments: JSONValue = [:]
+    if side == .source { arguments["abilities"] = try harness.call(.destination, .check)["abilities"] }
+    return try harness.call(side, .check, arguments)["notices"]?.array?.filter { $0["severity"]?.string == severity }.compactMap {
+      $0["text"]?.string
+    } ?? []
   }
 
   /// All of it, with a proof; answers the root.

@@ -82,9 +82,18 @@ public final class Harness: Sendable {
   }
 
   /// One pass of both ends; each end's channel closes when its call is over, as the engine's does.
-  @discardableResult public func pass(final: Bool = false) throws -> (sent: JSONValue, received: JSONValue) {
-    let (left, right) = try Descriptor.socketPair()
-    let results = Threads.mapResults([(Side.source, left), (.destination, right)]) { [self] side, channel in
+  /// With a relay, what goes from the source goes through it.
+  @discardableResult public func pass(final: Bool = false, through relay: TestRelay? = nil) throws -> (sent: JSONValue, received: JSONValue)
+  {
+    let (left, next) = try Descriptor.socketPair()
+    var right = next
+    if let relay {
+      let (near, far) = try Descriptor.socketPair()
+      relay.join(next, near)
+      right = far
+    }
+    let ends = [(Side.source, left), (.destination, right)]
+    let results = Threads.mapResults(ends) { [self] side, channel in
       try half(side, channel, final: final)
     }
     passes.withLock { $0 += 1 }

@@ -1,8 +1,9 @@
+import CLinux
 import FerrySystem
 import Glibc
 
 /// A file system of its own, on a loop device below a temporary folder; unmounted with its last reference.
-public final class LoopFileSystem {
+public final class LoopFileSystem: Sendable {
   /// What is made.
   public enum Kind: String, CaseIterable, Sendable {
     case xfs, btrfs, ext4
@@ -22,21 +23,43 @@ public final class LoopFileSystem {
 
   /// The folder that it is mounted on.
   public let path: String
+  private let image: String
   private let folder: TemporaryFolder
 
-  /// Makes one of a size, and mounts it.
-  public init(_ kind: Kind, in folder: TemporaryFolder, megabytes: Int = 600) throws {
+  /// Makes one and mounts it on a folder, or on one of its own.
+  public init(_ kind: Kind, in folder: TemporaryFolder, on path: String? = nil, megabytes: Int = 600) throws {
     self.folder = folder
-    path = folder("mount-\(kind.rawValue)")
-    let image = folder("image-\(kind.rawValue)")
-    try Files.makeFolder(path, mode: 0o755)
-    for command in [["truncate", "-s", "\(megabytes)M", image], kind.make + [image], ["mount", "-o", "loop", image, path]] {
+    self.path = path ?? folder("mount-\(kind.rawValue)")
+    image = folder("image-\(kind.rawValue)")
+    try Files.makeFolder(self.path, mode: 0o755)
+    for command in [["truncate", "-s", "\(megabytes)M", image], kind.make + [image], ["mount", "-o", "loop", image, self.path]] {
       let done = try Command(command).run()
-      guard done.succeeded else { throw FerryError(.io, "\(command) failed") }
+      guard done.succeeded else { throw FerryError(.io, "\(command) failed: \(done.reason)") }
     }
   }
 
-  deinit { _ = try? Command(["umount", "-l", path]).run() }
+  deinit { unmount() }
+
+  /// Unmounts it now.
+  public func unmount() { _ = try? Command(["umount", "-l", path]).run() }
+
+  /// Turns one bit on the disk where a text stands in a file, and once more turns it back. A file system with sums of its content cannot read the
+  /// file then.
+  public func rot(_ text: String, of file: String) throws {
+    let open = try Descriptor.open(file, O_RDONLY)
+    guard clinux_syncfs(open.number) == 0 else { throw FerryError(.io, "cannot flush the disk") }
+    let found = try Command(["grep", "--byte-offset", "--only-matching", "--text", "--max-count=1", "[^ ]\(text.dropFirst())", image]).run()
+    guard let place = found.output.split(separator: ":").first.flatMap({ Int($0) }) else {
+      throw FerryError(.internal, "the text is not on the disk: \(found.reason)")
+    }
+    let disk = try Descriptor.open(image, O_RDWR)
+    var byte: UInt8 = 0
+    guard pread(disk.number, &byte, 1, place) == 1 else { throw FerryError(errno: errno, "cannot read the disk") }
+    byte ^= 1
+    guard pwrite(disk.number, &byte, 1, place) == 1 else { throw FerryError(errno: errno, "cannot write to the disk") }
+    // What is in memory is not read from the disk.
+    _ = posix_fadvise(open.number, 0, 0, Int32(POSIX_FADV_DONTNEED))
+  }
 
   /// Whether this user, machine and kernel have it.
   public static func works(_ kind: Kind) -> Bool {

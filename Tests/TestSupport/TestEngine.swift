@@ -15,9 +15,12 @@ public final class TestEngine: Sendable {
   public let address: String
   /// What its command needs.
   public let environment: [String: String]
-  /// Where its API is in the network, for those that are not to see its files.
-  public let network: String
+  /// Where its API is in the network, for those that are not to see its files; 0: nowhere.
+  public let port: UInt16
+  /// The same as an address, or nothing.
+  public var network: String { port == 0 ? "" : "tcp://127.0.0.1:\(port)" }
   private let driver: String
+  private let disk: LoopFileSystem?
   private let processes = Lock<[ChildProcess]>([])
 
   /// Why there can be no such engine here, or nil.
@@ -35,15 +38,16 @@ public final class TestEngine: Sendable {
   }()
 
   /// Starts one. The driver is the engine's overlay unless told; `storage` is added to Podman's storage.conf; `room` is the size of a memory file
-  /// system that its storage is on.
-  public init(_ kind: Kind, driver: String? = nil, storage: String = "", room: String? = nil, isNetworked: Bool = false)
-    throws
-  {
+  /// system that its storage is on, `disk` a file system of another make for that.
+  public init(
+    _ kind: Kind, driver: String? = nil, storage: String = "", room: String? = nil, disk: LoopFileSystem.Kind? = nil,
+    isNetworked: Bool = false
+  ) throws {
     self.kind = kind
     self.driver = driver ?? (kind == .docker ? "overlay2" : "overlay")
     folder = try TemporaryFolder()
     address = "unix://\(folder("s"))"
-    network = isNetworked ? "tcp://127.0.0.1:\(try Self.freePort())" : ""
+    port = isNetworked ? try TestRelay.freePort() : 0
     if kind == .docker {
       environment = ["DOCKER_HOST": address]
     } else {
@@ -64,6 +68,7 @@ public final class TestEngine: Sendable {
     }
     try Files.makeFolder(folder("data"))
     if let room, mount("tmpfs", folder("data"), "tmpfs", 0, "size=\(room)") != 0 { throw FerryError(errno: errno, "cannot mount a tmpfs") }
+    self.disk = try disk.map { [folder] in try LoopFileSystem($0, in: folder, on: folder("data")) }
     try start()
     try run("import", try Self.image(), "box")
     Self.living.withLock { $0.append(Weak(self)) }
@@ -77,21 +82,6 @@ public final class TestEngine: Sendable {
     atexit { TestEngine.living.withLock { $0.compactMap(\.engine) }.forEach { $0.end() } }
     return Lock([])
   }()
-
-  private static func freePort() throws -> UInt16 {
-    let listener = Descriptor(socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0))
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let found = withUnsafeMutablePointer(to: &address) { pointer in
-      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(listener.number, $0, length) == 0 && getsockname(listener.number, $0, &length) == 0
-      }
-    }
-    guard found else { throw FerryError(errno: errno, "there is no free port") }
-    return UInt16(bigEndian: address.sin_port)
-  }
 
   /// Starts what answers its API.
   public func start() throws {
@@ -109,6 +99,15 @@ public final class TestEngine: Sendable {
       arguments, environment: environment.mapValues { $0 }.merging(["PATH": path]) { $1 },
       descriptors: [0: null.number, 1: log.number, 2: log.number])
     processes.withLock { $0.append(process) }
+    if kind == .podman, !network.isEmpty {
+      let other = try ChildProcess.spawn(
+        ["podman", "system", "service", "--time", "0", network], environment: environment.mapValues { $0 }.merging(["PATH": path]) { $1 },
+        descriptors: [0: null.number, 1: log.number, 2: log.number])
+      processes.withLock { $0.append(other) }
+      try waitFor("\(kind) in the network", seconds: 120) {
+        try Command(["curl", "--silent", "--fail", "http\(network.dropFirst(3))/_ping"], timeout: .seconds(30)).run().succeeded
+      }
+    }
     try waitFor("\(kind)", seconds: 120) {
       try Command(["curl", "--silent", "--fail", "--unix-socket", folder("s"), "http://engine/_ping"], timeout: .seconds(30)).run()
         .succeeded
@@ -136,6 +135,7 @@ public final class TestEngine: Sendable {
     stop()
     // Podman leaves its storage mounted on itself.
     for name in ["data/overlay", "data"] { _ = umount2(folder(name), 2) }
+    disk?.unmount()
   }
 
   /// Its command, with these arguments.

@@ -1,3 +1,4 @@
+import CLinux
 import FerryArchive
 import FerrySystem
 @testable import FerryTree
@@ -85,5 +86,57 @@ import Testing
     #expect(found == [])
     lchown(folder("volume/service"), 99_999, 5_000_000)
     #expect(throws: FerryError.self) { try move("other") }
+  }
+
+  @Test(
+    "ids inside of ACLs and capabilities go through the maps like owners, in every way to move and to prove",
+    .enabled(if: geteuid() == 0, "owners are root's"))
+  func attributes() throws {
+    func map(_ base: UInt32) throws -> IDMap {
+      let spans: [IDMap.Span] = [.init(inside: 0, outside: base, count: 1), .init(inside: 1, outside: base + 100_000, count: 65536)]
+      return try IDMap(users: spans, groups: spans)
+    }
+    let (here, there) = (try map(1000), try map(2000))
+    func list(_ user: UInt32, _ group: UInt32) -> [UInt8] {
+      ExtendedAttributes.accessList([(1, 7, .max), (2, 5, user), (4, 5, .max), (8, 6, group), (0x10, 7, .max), (0x20, 0, .max)])
+    }
+    func capability(_ root: UInt32) -> [UInt8] {
+      [1, 0, 0, 3, 0, 4, 0, 0] + Array(repeating: 0, count: 12) + withUnsafeBytes(of: root.littleEndian) { Array($0) }
+    }
+    let ends = try TransferEnds()
+    for name in ["from", "to"] { lchown("\(name == "from" ? ends.from : ends.to)", 1000, 1000) }
+    for (name, attribute, value) in [
+      ("access", "system.posix_acl_access", list(101_000, 101_001)), ("capable", "security.capability", capability(1000)),
+    ] {
+      let file = try Descriptor.open("\(ends.from)/\(name)", O_WRONLY | O_CREAT, mode: 0o755)
+      fchown(file.number, 1000, 101_000)
+      #expect(clinux_setxattr("\(ends.from)/\(name)", attribute, value, UInt64(value.count)) == 0)
+    }
+    (ends.options.owners, ends.receiving) = (here, TreeOptions())
+    ends.receiving?.owners = there
+    try ends.pass(final: true)
+    func attribute(_ path: String, _ name: String) -> [UInt8] {
+      var value = [UInt8](repeating: 0, count: 200)
+      let count = Int(clinux_getxattr(path, name, &value, 200, 0))
+      return Array(value.prefix(max(0, count)))
+    }
+    #expect(attribute("\(ends.to)/access", "system.posix_acl_access") == list(102_000, 102_001))
+    #expect(attribute("\(ends.to)/capable", "security.capability") == capability(2000))
+    #expect(try ends.digests().count == 1)
+    // As an archive, and by the digest of another algorithm.
+    try Files.makeFolder(folder("unpacked"))
+    let file = try Descriptor.open(folder("tar"), O_RDWR | O_CREAT)
+    var options = (TreeOptions(form: .own), TreeOptions(form: .own))
+    (options.0.owners, options.1.owners) = (here, there)
+    _ = try TreeArchive.pack(TreeFolder(root: ends.from), to: file.number, options: options.0)
+    lseek(file.number, 0, SEEK_SET)
+    _ = try TreeArchive.unpack(from: file.number, into: TreeFolder(root: folder("unpacked")), options: options.1)
+    #expect(attribute("\(folder("unpacked"))/access", "system.posix_acl_access") == list(102_000, 102_001))
+    let (sender, receiver) = try ends.ends()
+    #expect(try sender.digest(.full, algorithm: .sha256).root == receiver.digest(.full, algorithm: .sha256).root)
+    // A user that the map does not have.
+    let stranger = list(5, 101_001)
+    #expect(clinux_setxattr("\(ends.from)/access", "system.posix_acl_access", stranger, UInt64(stranger.count)) == 0)
+    #expect(throws: FerryError.self) { try ends.pass(final: true) }
   }
 }

@@ -199,7 +199,8 @@ typedef struct ferry_provider {
   void (*destroy)(void *self);
 
   /* Both sides, read only. Result: "notices" [{"severity": "warning"|"error", "text", "hint"}], "bytes" and "entries" of the state
-   * (source), "room" in bytes for it (destination), "versions" {tool: version}. [main] */
+   * (source), "room" in bytes for it (destination), "versions" {tool: version}, "abilities" of the provider's own (destination): what can
+   * be held there. The source is asked after the destination and has that in args.json as "abilities". [main] */
   ferry_call check;
   /* Destination: create what receives, idempotently, and reply with the offer: "target" "private"|"in-place" (required), and any
    * keys of the provider's own. Source: args.json has the "offer"; start trackers and holds. Undone by discard. Both: args.json has the

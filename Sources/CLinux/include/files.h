@@ -23,4 +23,6 @@ int clinux_removexattr(const char *path, const char *name, int follow);
 enum { CLINUX_IMMUTABLE = 0x10, CLINUX_APPEND_ONLY = 0x20 };
 int clinux_get_flags(int fd);
 int clinux_set_flags(int fd, unsigned flags);
+// Whether a name in a folder is immutable or append-only: 1, 0 or -errno.
+int clinux_is_locked(int folder, const char *name);
 #endif

@@ -50,16 +50,24 @@ struct Preflight {
     report.notices += Set(manifest.state.map(\.provider)).sorted().flatMap { plugins($0, nodes) }
     var found: [Side: [JSONValue]] = [:]
     let arguments: JSONValue = options.half == nil ? [:] : ["deferred": true]
-    for node in nodes {
+    // The destination first: a source can then tell what of its state will not survive there.
+    var abilities: [String: JSONValue] = [:]
+    for node in nodes.sorted(by: { $0.side == .destination && $1.side != .destination }) {
       let steps = manifest.state.map { Step(.check, side: node.side, item: $0.name) }
+      let known = abilities
       // One item that cannot be checked hides no other: all errors at once.
       found[node.side] = try column(steps) { step in
+        var arguments = arguments
+        arguments["abilities"] = known[step.item ?? ""]
         do { return try node.call(CallRequest(item: step.item ?? "", call: .check, arguments: arguments)).result } catch let error
           as FerryError
         {
           if error.class == .cancelled { throw error }
           return ["notices": [["severity": "error", "text": .string(error.message), "hint": .string(error.hint)]]]
         }
+      }
+      if node.side == .destination {
+        for (spec, answer) in zip(manifest.state, found[.destination] ?? []) { abilities[spec.name] = answer["abilities"] }
       }
       let services: [Notice] = try node.send(.checkServices).decode()
       report.notices += services.map { place($0, "services", node) }

@@ -8,11 +8,12 @@ final class AttributeScratch {
   private let list: UnsafeMutableRawBufferPointer
   private(set) var bytes: [UInt8] = []
   private let form: TreeForm
+  private let owners: (any OwnerMapping)?
   private let limit: Int
 
-  init(_ form: TreeForm, limit: Int) {
-    self.form = form
-    self.limit = limit
+  init(_ options: TreeOptions, limit: Int? = nil) {
+    (form, owners) = (options.form, options.owners)
+    self.limit = limit ?? options.limits.attributes
     list = .allocate(byteCount: 65536, alignment: 16)
   }
   deinit { list.deallocate() }
@@ -75,7 +76,12 @@ final class AttributeScratch {
         // Gone since it was listed.
         if size == -Int64(ENODATA) { break }
         guard size >= 0 else { return Int32(size) }
-        found.append((name, value))
+        guard let owners else {
+          found.append((name, value))
+          break
+        }
+        guard let mapped = AttributeOwners.inStream(name, value, owners) else { return -EOVERFLOW }
+        found.append((name, mapped))
         break
       }
     }

@@ -20,7 +20,7 @@ final class ListingWalk: TreeVisitor {
     (self.root, self.options, self.known) = (root, options, known)
     self.listing = try DigestListing(path: listing)
     scratch = LeafScratch(path: options.limits.path)
-    attributes = AttributeScratch(options.form, limit: options.limits.attributes)
+    attributes = AttributeScratch(options)
   }
   deinit { buffer.deallocate() }
 

@@ -259,7 +259,7 @@ extension ReceiveJob {
 
   /// Takes away what was there before and is not to stay.
   func removeAttributes(_ file: Int32, otherThan bytes: UnsafeRawBufferPointer) {
-    let scratch = AttributeScratch(options.form, limit: .max)
+    let scratch = AttributeScratch(options, limit: .max)
     guard scratch.read(descriptor: file) == 0, !scratch.bytes.isEmpty else { return }
     var kept: Set<[UInt8]> = []
     _ = AttributeScratch.parse(bytes) { name, _ in kept.insert(Array(name)) }
@@ -267,6 +267,16 @@ extension ReceiveJob {
       _ = AttributeScratch.parse(found) { name, _ in
         if !kept.contains(Array(name)) { _ = TreeRoot.withText(name) { clinux_fremovexattr(file, $0) } }
       }
+    }
+  }
+
+  /// nil if an id in it is outside of the map of this end.
+  private func setAttribute(
+    _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ set: (UnsafePointer<CChar>, UnsafeRawPointer?, UInt64) -> Int32
+  ) -> Int32? {
+    guard let map = options.owners else { return TreeRoot.withText(name) { set($0, value.baseAddress, UInt64(value.count)) } }
+    return AttributeOwners.onDisk(Array(name), Array(value), map).map { value in
+      value.withUnsafeBytes { value in TreeRoot.withText(name) { set($0, value.baseAddress, UInt64(value.count)) } }
     }
   }
 
@@ -278,7 +288,12 @@ extension ReceiveJob {
     _ = try AttributeScratch.parse(bytes) { name, value in
       // A mode changes an ACL: all others come before it, these after it.
       if let accessControl, name.starts(with: "system.".utf8) != accessControl { return }
-      let failed = TreeRoot.withText(name) { set($0, value.baseAddress, UInt64(value.count)) }
+      guard let failed = setAttribute(name, value, set) else {
+        throw FerryError(
+          .unsupported,
+          "\(TreePath.escaped(Array(path))) has an attribute \(TreePath.escaped(Array(name))) with owners outside the map of ids here",
+          hint: "extend /etc/subuid and /etc/subgid of the user that owns the target")
+      }
       guard failed == 0 else {
         throw root.failure(-failed, "cannot set the attribute \(TreePath.escaped(Array(name))) of", path)
       }

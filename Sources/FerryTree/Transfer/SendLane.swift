@@ -27,7 +27,7 @@ final class SendLane: @unchecked Sendable {
     self.job = job
     writer = LaneWriter(wire, lane: lane)
     scratch = LeafScratch(path: job.options.limits.path)
-    attributes = AttributeScratch(job.options.form, limit: job.options.limits.attributes)
+    attributes = AttributeScratch(job.options)
   }
   deinit { buffer.deallocate() }
 

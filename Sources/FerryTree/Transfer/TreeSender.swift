@@ -70,7 +70,8 @@ public final class TreeSender {
       report.bytes += worker.report.bytes
     }
     report.removed = try finish(first, index)
-    hasWalked = hasWalked || changes == nil
+    // Nothing tells when what could not be read can be: the next pass looks at everything.
+    hasWalked = (hasWalked || changes == nil) && report.unread.isEmpty
     if !pass.isFinal { state.save(index) }
     return report
   }

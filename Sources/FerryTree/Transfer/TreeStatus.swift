@@ -49,15 +49,16 @@ struct TreeStatus {
     return stamp
   }
 
-  /// What counts of it. Owners outside the map are an error.
-  func meta(_ options: TreeOptions) throws -> TreeMeta {
+  /// What counts of it. Owners outside the map are an error; at an end that is still to receive they are just not what they will be.
+  func meta(_ options: TreeOptions, isReceiving: Bool = false) throws -> TreeMeta {
     var meta = TreeMeta(
       kind: kind, mode: UInt16(kind == .link ? 0o777 : raw.st_mode & 0o7777), owner: 0, group: 0, seconds: Int64(raw.st_mtim.tv_sec),
-      nanoseconds: UInt32(raw.st_mtim.tv_nsec), size: 0)
+      nanoseconds: options.form.fractions ? UInt32(raw.st_mtim.tv_nsec) : 0, size: 0)
     if options.form.owners {
       (meta.owner, meta.group) = (raw.st_uid, raw.st_gid)
       if let map = options.owners {
-        guard let owner = map.inStream(user: raw.st_uid), let group = map.inStream(group: raw.st_gid) else {
+        let mapped = (map.inStream(user: raw.st_uid), map.inStream(group: raw.st_gid))
+        guard let owner = mapped.0 ?? (isReceiving ? .max : nil), let group = mapped.1 ?? (isReceiving ? .max : nil) else {
           throw FerryError(
             .unsupported, "it belongs to \(raw.st_uid):\(raw.st_gid), which is outside the map of ids",
             hint: "extend /etc/subuid and /etc/subgid")

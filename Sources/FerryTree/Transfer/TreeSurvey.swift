@@ -72,7 +72,7 @@ final class TreeSurvey: @unchecked Sendable {
     init(_ survey: TreeSurvey) {
       self.survey = survey
       scratch = LeafScratch(path: survey.options.limits.path)
-      attributes = AttributeScratch(survey.options.form, limit: survey.options.limits.attributes)
+      attributes = AttributeScratch(survey.options)
     }
     deinit { buffer.deallocate() }
 
@@ -159,7 +159,9 @@ final class TreeSurvey: @unchecked Sendable {
       } else {
         let (content, size, attributes) = try read()
         var meta: TreeMeta
-        do { meta = try status.meta(survey.options) } catch { throw FerryError.wrap(error).inside(TreePath.escaped(Array(scratch.path))) }
+        do { meta = try status.meta(survey.options, isReceiving: survey.gathers) } catch {
+          throw FerryError.wrap(error).inside(TreePath.escaped(Array(scratch.path)))
+        }
         if status.kind == .file { meta.size = UInt64(size) }
         slot = TreeIndex.Slot(key: key, stamp: stamp, leaf: scratch.leaf(meta, content: content, attributes: attributes))
       }
@@ -201,7 +203,7 @@ struct SurveyedEntry {
     return try path[(slash.map { $0 + 1 } ?? 0)...].withUnsafeBytes { name in
       try TreeRoot.withText(name) { text in
         guard let status = TreeStatus(folder: folder, text) else { return nil }
-        let attributes = AttributeScratch(options.form, limit: options.limits.attributes)
+        let attributes = AttributeScratch(options)
         guard case .success(let found) = try read(folder, text, status, attributes, buffer, options.cancellation, { _ in }) else {
           return nil
         }

@@ -49,7 +49,13 @@ public struct EntryMetadata: Sendable {
       try must("the owner \(user):\(group)", fchownat(number, "", user, group, Int32(CLINUX_AT_EMPTY_PATH)))
     }
     let lists = ExtendedAttributes.accessControl.map { Array($0.utf8) }
-    let wanted = attributes.filter { form.holds($0.name) }
+    let wanted = try attributes.filter { form.holds($0.name) }.map { attribute in
+      guard let map = owners else { return attribute }
+      guard let value = AttributeOwners.onDisk(attribute.name, attribute.value, map) else {
+        throw FerryError(.unsupported, "the attribute \(TreePath.escaped(attribute.name)) has owners outside of the id map of this end")
+      }
+      return (attribute.name, value)
+    }
     for attribute in wanted where !lists.contains(attribute.name) { try set(attribute) }
     if kind == .folder { try removeOthers(wanted, path, form) }
     if kind != .link { try must("the mode \(String(mode, radix: 8))", chmod(path, mode & 0o7777)) }
@@ -65,6 +71,18 @@ public struct EntryMetadata: Sendable {
     }
     let times = [timespec(tv_sec: 0, tv_nsec: Self.omit), timespec(tv_sec: Int(modified.seconds), tv_nsec: Int(modified.nanoseconds))]
     try must("the time", utimensat(AT_FDCWD, path, times, 0))
+  }
+
+  /// As they are in an archive, of one as they are on a disk with an id map.
+  package static func inStream(
+    _ attributes: [(name: [UInt8], value: [UInt8])], _ map: any OwnerMapping
+  ) throws -> [(name: [UInt8], value: [UInt8])] {
+    try attributes.map { attribute in
+      guard let value = AttributeOwners.inStream(attribute.name, attribute.value, map) else {
+        throw FerryError(.unsupported, "the attribute \(TreePath.escaped(attribute.name)) has owners outside of the id map of this end")
+      }
+      return (attribute.name, value)
+    }
   }
 
   /// UTIME_OMIT: a time that is left as it is.

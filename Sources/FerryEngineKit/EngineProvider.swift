@@ -1,0 +1,59 @@
+import FerryEngine
+import FerryTreeKit
+
+/// What providers of state that an engine keeps have in common, whichever engine and whatever state.
+open class EngineProvider {
+  /// What the instance is about.
+  public let context: ProviderContext
+  /// Which engine.
+  public let kind: EngineKind
+  /// The ends of its trees.
+  public let trees: TreeEnds
+  private let address: String?
+  private var opened: ContainerEngine?
+
+  /// A provider that speaks with the engine at an address, or with this user's own.
+  public init(_ context: ProviderContext, _ kind: EngineKind, at address: String?) {
+    (self.context, self.kind, self.address) = (context, kind, address)
+    trees = TreeEnds(context)
+  }
+
+  /// The engine, opened when it is first needed: most calls of a run need it, but what was received can be digested without.
+  public func engine() throws -> ContainerEngine {
+    if let opened { return opened }
+    let engine = try ContainerEngine(kind, at: address, folder: context.temporaryFolder) { [context] in context.cancellation }
+    opened = engine
+    return engine
+  }
+
+  /// A container by its name, or an error that says what there is.
+  public func container(_ name: String) throws -> EngineContainer {
+    guard let container = try engine().container(name) else { throw missing("container", name, "ps --all") }
+    return container
+  }
+
+  /// Of something that the engine does not have.
+  public func missing(_ what: String, _ name: String, _ listing: String) -> FerryError {
+    FerryError(.notFound, "\(kind.title) has no \(what) \(name)", hint: "\(kind.rawValue) \(listing) lists what there is")
+  }
+
+  /// A report that holds what kept it from being complete.
+  public func report(_ look: (inout CheckReport, ContainerEngine) throws -> Void) throws -> CheckReport {
+    var report = CheckReport()
+    do {
+      let engine = try engine()
+      report.versions[kind.rawValue] = engine.info.version
+      try look(&report, engine)
+    } catch let error as FerryError where error.class != .cancelled {
+      report.notices.append(.init(.error, error.message, hint: error.hint))
+    }
+    return report
+  }
+
+  /// Of files that are not where this process could read or write them.
+  public func outOfReach(_ what: String, _ engine: ContainerEngine) -> FerryError {
+    FerryError(
+      .unsupported, "\(what) is not within reach: \(engine.client.address) is of another machine, user or user namespace",
+      hint: "run Ferry as root beside the engine")
+  }
+}
