@@ -105,6 +105,13 @@ struct GoodManifestTests {
     #expect(manifest.state[0].config["from"] == ["path": .string(value)])
   }
 
+  @Test("a parameter stands in a key as it does in a value")
+  func keys() throws {
+    let text = minimal.replacing("name: site\n", with: "name: site\nparameters: { p: {} }\n", maxReplacements: 1)
+    let manifest = try parse(text.replacing("{ path: /srv/site }", with: "{ path: /a, \"${p}-data\": 1, \"$${p}\": 2 }"), set: ["p": "wiki"], providers: .permissive)
+    #expect(manifest.state[0].config["from"] == ["path": "/a", "wiki-data": 1, "${p}": 2])
+  }
+
   @Test("the digest changes with the text and with a parameter's value")
   func digest() throws {
     let text = minimal.replacing("name: site\n", with: "name: site\nparameters: { p: { default: /a } }\n", maxReplacements: 1)

@@ -20,7 +20,7 @@ public enum ManifestSchema {
       default: "copy"),
     .key(
       "parameters", .map(parameter, keys: ParameterTable.namePattern),
-      "Values that `--set name=value` gives; `${name}` stands for one in any value, `$${` for a plain `${`."),
+      "Values that `--set name=value` gives; `${name}` stands for one in any value and in keys below the first level, `$${` for a plain `${`."),
     .key("source", node, "Where the state is.", required: true),
     .key("destination", node, "Where it goes.", required: true),
     .key(

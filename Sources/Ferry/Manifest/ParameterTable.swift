@@ -77,6 +77,11 @@ struct ParameterTable {
       for index in entries.indices {
         isInSecrets = outside || entries[index].key == "secrets"
         entries[index].value = fill(inside: entries[index].value)
+        guard entries[index].key.contains("${"), let key = fill(entries[index].key, at: entries[index].keyMark) else { continue }
+        if entries.contains(where: { $0.key == key }) {
+          findings.add(.parameter, entries[index].keyMark, "with its parameters filled in the key \(quoted(key)) is there twice")
+        }
+        entries[index].key = key
       }
       isInSecrets = outside
       node.content = .map(entries)
