@@ -108,7 +108,9 @@ struct GoodManifestTests {
   @Test("a parameter stands in a key as it does in a value")
   func keys() throws {
     let text = minimal.replacing("name: site\n", with: "name: site\nparameters: { p: {} }\n", maxReplacements: 1)
-    let manifest = try parse(text.replacing("{ path: /srv/site }", with: "{ path: /a, \"${p}-data\": 1, \"$${p}\": 2 }"), set: ["p": "wiki"], providers: .permissive)
+    let manifest = try parse(
+      text.replacing("{ path: /srv/site }", with: "{ path: /a, \"${p}-data\": 1, \"$${p}\": 2 }"), set: ["p": "wiki"],
+      providers: .permissive)
     #expect(manifest.state[0].config["from"] == ["path": "/a", "wiki-data": 1, "${p}": 2])
   }
 

@@ -20,7 +20,7 @@ public enum ManifestSchema {
       default: "copy"),
     .key(
       "parameters", .map(parameter, keys: ParameterTable.namePattern),
-      "Values that `--set name=value` gives; `${name}` stands for one in any value and in keys below the first level, `$${` for a plain `${`."),
+      "Values that `--set name=value` gives; `${name}` stands for one in values and in inner keys, `$${` for a plain `${`."),
     .key("source", node, "Where the state is.", required: true),
     .key("destination", node, "Where it goes.", required: true),
     .key(
@@ -47,7 +47,10 @@ public enum ManifestSchema {
       "rollback-for", .duration,
       "How long a run that is done can still be rolled back: what it replaced is kept that long. Not for `move`, which removes the source.",
       words: "not at all"),
-    .key("retry", .duration, "How long a node that was lost is looked for again before the run goes back.", words: "not at all"),
+    .key(
+      "retry", .duration,
+      "How long a node that was lost is looked for again before the run goes back. One that is found and refuses is not waited for.",
+      words: "not at all"),
   ])
 
   static let parameter = Shape.record([
