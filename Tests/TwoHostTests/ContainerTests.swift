@@ -139,7 +139,7 @@ private final class Dockers: Sendable {
       rm -r replaced; echo file > replaced; mv renamed /moved; rm linked; ln kept /link; rm kept; mkdir kept; touch -d @7 /image/changed
       """
     try dockers.run("a", "docker run --name odd --network none --volume odd:/data/inside box /bin/sh -c '\(script)'")
-    let (volume, layer) = ("\(dockers.hosts["a"].folder)/docker/volumes/odd/_data", try dockers.upper("a", "odd"))
+    let (volume, layer) = try ("\(dockers.hosts["a"].folder)/docker/volumes/odd/_data", dockers.upper("a", "odd"))
     let trees = [try AwkwardTree(at: volume, AwkwardTree.Part.allCases, crowd: 100_000), try AwkwardTree(at: "\(layer)/awkward")]
     let checked = try dockers.ferry("check", dockers.manifest("copy", "odd", services: "[]"))
     #expect(checked.succeeded && checked.output.contains("flags (immutable, append-only): 2"), "\(checked.reason) \(checked.output)")
