@@ -49,7 +49,7 @@ let suites = [
   tests("EmbedTests", ["FerryEmbed", "CFerry", "Ferry", "FerrySystem", "RunSupport", "TestSupport"], exclude: ["Programs"]),
   tests("ServiceTests", ["Ferry", "FerrySystem", "RunSupport", "TestSupport"]),
   tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),
-  tests("ConformanceTests", ["Ferry", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"]),
+  tests("ConformanceTests", ["Ferry", "FerryConformance", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"]),
   tests("DescriptorTests", ["Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("EngineTests", ["FerryEngine", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("ContainerTests", ["ContainerPlugin", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
@@ -115,9 +115,11 @@ let package = Package(
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: strict),
+    .target(name: "FerryConformance", dependencies: ["Ferry", "FerrySystem"], swiftSettings: strict),
     .executableTarget(
       name: "FerryCommand",
-      dependencies: ["Ferry", .product(name: "ArgumentParser", package: "swift-argument-parser")], swiftSettings: strict),
+      dependencies: ["Ferry", "FerryConformance", .product(name: "ArgumentParser", package: "swift-argument-parser")], swiftSettings: strict
+    ),
     .target(name: "FerryEmbed", dependencies: ["CFerry", "Ferry", "FerrySystem"], swiftSettings: strict),
     .target(
       name: "FerryLibrary", exclude: ["exports.map"], publicHeadersPath: ".",
@@ -133,6 +135,7 @@ let package = Package(
       name: "RunSupport", dependencies: ["Ferry", "FerrySystem", "HostSupport", "TestSupport"], path: "Tests/RunSupport",
       swiftSettings: strict),
     .target(
-      name: "PluginHarness", dependencies: ["Ferry", "FerrySystem", "TestSupport"], path: "Tests/PluginHarness", swiftSettings: strict),
+      name: "PluginHarness", dependencies: ["Ferry", "FerryConformance", "FerrySystem", "TestSupport"], path: "Tests/PluginHarness",
+      swiftSettings: strict),
   ] + plugins.map(\.1) + suites.filter { chosen?.contains($0.name) ?? true }
 )

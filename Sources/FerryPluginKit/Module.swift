@@ -213,7 +213,9 @@ private final class Instance: @unchecked Sendable {
         try body(Call(provider: instance.provider, context: instance.context, args: args.pointee, arguments: arguments)))
       return 0
     } catch {
-      let failure = FerryError.wrap(error)
+      var failure = FerryError.wrap(error)
+      // What breaks after a cancel (a line that closed, a daemon that ended) broke of it.
+      if instance.context.cancellation.isCancelled { failure = FerryError(.cancelled, failure.message, hint: failure.hint) }
       instance.context.fail(failure)
       return failure.class.status
     }

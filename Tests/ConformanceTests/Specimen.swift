@@ -1,3 +1,5 @@
+import Ferry
+import FerryConformance
 import FerryRecords
 import FerrySystem
 import Glibc
@@ -23,7 +25,7 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
   var testDescription: String { rawValue }
 
   /// A migration of a fresh state.
-  func harness() throws -> Subject {
+  func subject() throws -> Subject {
     if let contained { return try contained.subject(self) }
     let folder = try TemporaryFolder()
     try Files.makeFolder(folder("a"))
@@ -128,7 +130,7 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
 }
 
 /// One migration under test.
-final class Subject: Sendable {
+final class Subject: ConformanceSubject {
   let specimen: Specimen
   let harness: Harness
   let from: String
@@ -141,10 +143,18 @@ final class Subject: Sendable {
 
   private let neighbours: Set<String>
 
+  var ends: ItemEnds { harness }
+  var knowsSHA256: Bool { specimen.knowsSHA256 }
+  var retires: Bool { specimen.retires }
+
   func change(_ number: Int) throws { try specimen.change(from, number) }
+  func touch() throws { try specimen.touch(from) }
+  func occupy() throws { try specimen.occupy(to) }
+  func together(_ from: [String], _ to: [String]) -> [String] { specimen.together(from, to) }
+  func look(_ side: Side) throws -> [String] { try look(side == .source ? from : to) }
 
   /// What is at a path, by independent means; empty if there is nothing.
-  func look(_ path: String) throws -> [String] {
+  private func look(_ path: String) throws -> [String] {
     guard Files.exists(path) else { return [] }
     // An engine keeps a folder for what is not filled yet.
     if specimen.contained != nil, Files.names(in: path).isEmpty { return [] }

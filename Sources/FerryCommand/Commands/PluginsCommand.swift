@@ -1,5 +1,6 @@
 import ArgumentParser
 import Ferry
+import FerryConformance
 
 struct PluginsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -53,8 +54,34 @@ struct PluginsCommand: ParsableCommand {
   struct Test: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Tells whether a plugin's file keeps the rules: its owner, its module, its providers and their schemas.")
-    @Argument(help: "The shared library.") var file: String
+    @Argument(help: "The shared library, or the descriptor.") var file: String
+    @Flag(
+      name: .customLong("run"),
+      help: "Make states, and move, break off and undo them: what docs/abi.md promises of a provider of folders or files.") var runs = false
+    @Option(help: ArgumentHelp("With --run: the item's other keys, a JSON object.", valueName: "json")) var keys = "{}"
     @OptionGroup var output: OutputOptions
+
+    /// Both ends of each provider, in real hosts.
+    private func runAll(_ plugin: PluginDescription, _ executable: String) throws {
+      let keys = try JSONValue(parsing: keys).object ?? [:]
+      guard let file = plugin.file else { return }
+      var reports: [ConformanceReport] = []
+      for provider in plugin.module?.providers ?? [] {
+        guard let report = try ConformanceReport.run(file, provider, executable: executable, keys: keys) else {
+          throw FerryError(
+            .unsupported, "'\(provider.id)' cannot be run by this command: its 'from' has neither 'path' nor 'file'",
+            hint: "what is no folder and no file needs a specimen in Tests/ConformanceTests")
+        }
+        try output.show(report, "\(provider.id)\n\(report.text)")
+        reports.append(report)
+      }
+      let broken = reports.flatMap(\.lines).filter { !$0.complaints.isEmpty }
+      guard broken.isEmpty else {
+        throw FerryError(
+          .precondition, "\(broken.count == 1 ? "1 promise is" : "\(broken.count) promises are") not kept",
+          hint: "docs/abi.md has the rules: \(Set(broken.map(\.rule)).sorted().joined(separator: " "))")
+      }
+    }
 
     func run() throws {
       let configuration = Engine.Configuration(executable: Engine.Configuration.ownExecutable)
@@ -62,6 +89,7 @@ struct PluginsCommand: ParsableCommand {
       let plugin = catalog.plugin(at: file)
       if let error = plugin.error { throw FerryError(.precondition, error.message, hint: error.hint) }
       guard let module = plugin.module else { throw FerryError(.internal, "\(file) did not describe itself") }
+      if runs { return try runAll(plugin, configuration.executable) }
       var lines = ["\(file): \(module.name) \(module.version) of \(module.vendor), plugin ABI 1.\(module.abiMinor)"]
       var faults = module.providers.isEmpty && module.calls == nil ? ["the module has no provider"] : []
       for provider in module.providers {

@@ -1,0 +1,83 @@
+import Ferry
+import FerrySystem
+
+/// A run that goes back, or that is taken up again by other processes.
+extension ConformanceCheck {
+  /// The acts between which a run can be given up.
+  private static let steps: [(name: String, act: @Sendable (ItemEnds) throws -> Void)] = [
+    ("prepare", { try $0.prepare() }), ("a pass", { try $0.pass() }), ("the final pass", { try $0.pass(final: true) }),
+    ("activate", { try $0.call(.destination, .activate) }),
+  ]
+
+  static let undoing: [ConformanceCheck] =
+    [
+      ConformanceCheck("the undo calls do no harm in fresh processes, twice, where nothing was done", .undo) { subject, verdict in
+        try subject.occupy()
+        let before = (try subject.look(.source), try subject.look(.destination))
+        for _ in 0..<2 {
+          for (side, calls) in [
+            (Side.source, [ProviderCall.thaw, .discard, .release]), (.destination, [.deactivate, .discard, .release]),
+          ] {
+            for call in calls {
+              try subject.ends.call(side, call)
+              subject.ends.killBoth()
+            }
+          }
+        }
+        verdict.equal(try subject.look(.source), before.0, "the source")
+        verdict.equal(try subject.look(.destination), before.1, "what was at the destination")
+        verdict.equal(subject.residue, [], "what is left beside the target")
+      },
+      ConformanceCheck("a run goes forward again after deactivate", .undo) { subject, verdict in
+        _ = try subject.ends.moveUntilVerified()
+        try subject.ends.call(.destination, .activate)
+        try subject.ends.call(.destination, .deactivate)
+        verdict.equal(try subject.look(.destination), [], "what is there after deactivate")
+        try subject.change(2)
+        try verdict.arrives(subject)
+      },
+      ConformanceCheck("the source is whole until retire, and retire takes it, twice", .undo) { subject, verdict in
+        guard subject.retires else { return }
+        let before = try subject.look(.source)
+        _ = try subject.ends.moveUntilVerified()
+        try subject.ends.call(.destination, .activate)
+        verdict.equal(try subject.look(.source), before, "the source before retire")
+        for _ in 0..<2 {
+          subject.ends.kill(.source)
+          try subject.ends.call(.source, .retire)
+        }
+        verdict.equal(try subject.look(.source), [], "the source after retire")
+        verdict.equal(try subject.look(.destination), before, "the destination after retire")
+      },
+    ]
+    + steps.indices.map { last in
+      ConformanceCheck("what was there before comes back when a run is given up after \(steps[last].name)", .undo) { subject, verdict in
+        try subject.occupy()
+        let before = (try subject.look(.source), try subject.look(.destination))
+        for step in steps[...last] { try step.act(subject.ends) }
+        if last == steps.count - 1 {
+          verdict.equal(try subject.look(.destination), subject.together(before.0, before.1), "what is there after activate")
+        }
+        subject.ends.killBoth()
+        for call in [ProviderCall.deactivate, .deactivate, .discard, .discard] {
+          try subject.ends.call(.destination, call)
+          subject.ends.killBoth()
+        }
+        for _ in 0..<2 { try subject.ends.call(.source, .discard) }
+        verdict.equal(try subject.look(.destination), before.1, "what was at the destination")
+        verdict.equal(try subject.look(.source), before.0, "the source")
+        verdict.equal(subject.residue, [], "what is left beside the target")
+      }
+    }
+    + [
+      ConformanceCheck("a run whose processes are killed after every step comes to its end", .undo) { subject, verdict in
+        for step in steps {
+          try step.act(subject.ends)
+          subject.ends.killBoth()
+        }
+        verdict.equal(try subject.look(.destination), try subject.look(.source), "what is there after activate")
+        for side in Side.allCases { try subject.ends.call(side, .release) }
+        verdict.equal(subject.residue, [], "what is left beside the target")
+      }
+    ]
+}
