@@ -11,7 +11,13 @@ struct ResticBackup {
     var unread: [String] = []
     /// Errors of reading that were counted in one of the two.
     var lines: [String] = []
+    /// How far it was when that last changed.
+    var (done, since) = (Int64(-1), ContinuousClock.now)
   }
+
+  /// restic 0.14 waits for ever when the disk of its repository runs full while it writes the last packs: its upload has ended, and what
+  /// waits for it is not told. So one that stands still for this long beside a disk with no room for another pack or two is given up.
+  private static let standstill = (time: Duration.seconds(30), room: Int64(64 << 20))
 
   init(context: ProviderContext) { self.context = context }
 
@@ -19,10 +25,20 @@ struct ResticBackup {
   func run(_ prepared: Command, _ repository: ResticRepository, isFinal: Bool) throws -> (PassReport, snapshot: String) {
     var command = prepared
     let (context, state) = (context, state)
-    command.output = .lines { Self.take($0, state, context) }
+    let (folder, surrender) = (repository.location.folder, Cancellation())
+    command.output = .lines { line in
+      Self.take(line, state, context)
+      guard let folder, state.withLock({ ContinuousClock.now - $0.since > Self.standstill.time }) else { return }
+      if let room = Files.room(in: folder), room < Self.standstill.room { surrender.cancel() }
+    }
     command.errors = .lines { Self.take($0, state, context) }
+    command.surrender = surrender
     let outcome = try repository.run(command)
     let now = state.withLock { $0 }
+    if outcome.timedOut {
+      throw ResticFailure.error(
+        "backup", code: 1, lines: now.lines + ["restic stood still: no space left on device with \(folder ?? "it")"])
+    }
     let isHotLoss = outcome.code == 3 && !isFinal && now.lines.isEmpty
     guard outcome.succeeded || isHotLoss else {
       if outcome.code == 3, let first = now.unread.first {
@@ -56,8 +72,10 @@ struct ResticBackup {
     }
     switch kind {
     case "status":
+      let done = value["bytes_done"]?.int ?? 0
+      state.withLock { if $0.done != done { ($0.done, $0.since) = (done, .now) } }
       context.progress(
-        bytes: value["bytes_done"]?.int ?? 0, of: value["total_bytes"]?.int ?? 0, entries: value["files_done"]?.int ?? 0,
+        bytes: done, of: value["total_bytes"]?.int ?? 0, entries: value["files_done"]?.int ?? 0,
         of: value["total_files"]?.int ?? 0)
     case "summary": state.withLock { $0.summary = value }
     case "error":

@@ -36,5 +36,11 @@ enum ResticLocation: Sendable, Hashable {
   var isChannel: Bool { if case .channel = self { true } else { false } }
 
   /// Whether it is a folder of this machine, which needs no cache.
-  var isFolder: Bool { if case .url(let text) = self { text.hasPrefix("/") || text.hasPrefix("local:") } else { false } }
+  var isFolder: Bool { folder != nil }
+
+  /// That folder.
+  var folder: String? {
+    guard case .url(let text) = self else { return nil }
+    return text.hasPrefix("/") ? text : text.hasPrefix("local:") ? String(text.dropFirst(6)) : nil
+  }
 }

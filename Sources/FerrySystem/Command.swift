@@ -38,6 +38,8 @@ public struct Command: Sendable {
   public var grace: Duration = .seconds(5)
   /// Ends it from another thread.
   public var cancellation: Cancellation?
+  /// Ends it as its time-out would: who watches it has seen that it will not come to an end.
+  public var surrender: Cancellation?
 
   /// A command with the defaults.
   public init(_ arguments: [String], environment: [String: String?] = [:], timeout: Duration? = nil) {
@@ -50,7 +52,7 @@ public struct Command: Sendable {
   public struct Outcome: Sendable {
     /// The exit code, or 128 + the signal that ended it.
     public var code: Int32
-    /// Whether the time-out ended it.
+    /// Whether the time-out, or whoever watched it, ended it.
     public var timedOut = false
     /// Whether the cancellation ended it.
     public var cancelled = false

@@ -36,6 +36,7 @@ struct CommandLoop {
       states.append(pollfd(fd: output?.number ?? -1, events: Int16(POLLIN), revents: 0))
       states.append(pollfd(fd: errors?.number ?? -1, events: Int16(POLLIN), revents: 0))
       states.append(pollfd(fd: writer?.number ?? -1, events: Int16(POLLOUT), revents: 0))
+      states.append(pollfd(fd: ending ? -1 : (command.surrender?.descriptor ?? -1), events: Int16(POLLIN), revents: 0))
       let ready = poll(&states, nfds_t(states.count), deadline.map { ContinuousClock.now.duration(to: $0).inMilliseconds } ?? -1)
       if ready < 0 && errno != EINTR { throw FerryError(errno: errno, "cannot wait for \(command.arguments[0])") }
       if states[2].revents != 0 { drain(&output, &outputText) }
@@ -43,6 +44,7 @@ struct CommandLoop {
       if states[4].revents != 0 { feed() }
       if states[0].revents != 0 { break }
       if states[1].revents != 0 { outcome.cancelled = true }
+      if states[5].revents != 0, !outcome.cancelled { outcome.timedOut = true }
       if let now = deadline, ContinuousClock.now >= now, !outcome.cancelled || ending {
         if ending {
           process.signalGroup(SIGKILL)
