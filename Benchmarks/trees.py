@@ -73,12 +73,12 @@ class Trees:
         with tempfile.TemporaryDirectory() as stores:
             ends = [f"podman --storage-driver vfs --root {stores}/{end} --runroot {stores}/{end}/run" for end in ("from", "to")]
             for podman, place in zip(ends, (tree, to)):
-                self.shell(f"{podman} volume create --opt type=none --opt o=bind --opt device={place} v >&2; {podman} volume mount v >&2")
+                self.shell(f"{podman} volume create --opt type=none --opt o=bind --opt device={place} v >/dev/null; {podman} volume mount v >/dev/null")
             try:
                 return self.shell(f"{ends[0]} volume export v | ssh -F {self.server.config} 127.0.0.1 '{ends[1]} volume import v -'")
             finally:
                 for podman in ends:
-                    self.shell(f"{podman} volume unmount v >&2; {podman} volume rm v >&2")
+                    self.shell(f"{podman} volume unmount v >/dev/null; {podman} volume rm v >/dev/null")
 
     def last(self, tree, daemon):
         """The last pass, after a hundredth of all files has changed."""
