@@ -21,7 +21,7 @@ let plugins = [
   plugin("podman-volume", folder: "PodmanVolume", dependencies: ["FerryArchive", "FerryEngineKit"]),
   plugin("docker-layer", folder: "DockerLayer", dependencies: ["FerryArchive", "FerryEngineKit"]),
   plugin("record-clone", folder: "RecordClone", dependencies: ["FerryPluginKit", "FerryRecords", "Haystack", "FerrySystem"]),
-  plugin("container", folder: "Container", dependencies: ["FerryPluginKit", "FerryTree", "FerryArchive", "FerryEngine"]),
+  plugin("container", folder: "Container", dependencies: ["FerryArchive", "FerryEngineKit"]),
   plugin("tree", folder: "Tree", dependencies: ["FerryTreeKit"]),
   plugin("rsync", folder: "Rsync", dependencies: ["FerryPluginKit", "FerryTree", "FerryTreeKit", "FerrySystem", "CLinux"]),
   plugin("env-file", folder: "EnvFile", dependencies: ["FerryPluginKit", "FerryTree", "FerrySystem"]),

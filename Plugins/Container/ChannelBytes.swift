@@ -1,4 +1,4 @@
-import FerryPluginKit
+import FerryEngineKit
 import Glibc
 
 /// Plain bytes on a channel, between two messages; cancelling the call ends it.

@@ -1,4 +1,4 @@
-import FerryPluginKit
+import FerryEngineKit
 import Glibc
 
 /// What decides whether processes that were stopped on one host can go on at another.

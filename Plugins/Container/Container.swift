@@ -1,4 +1,4 @@
-import FerryPluginKit
+import FerryEngineKit
 
 private let module = exportModule(
   name: "container", version: "1.0", vendor: "Ferry",

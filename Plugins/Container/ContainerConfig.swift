@@ -1,4 +1,4 @@
-import FerryPluginKit
+import FerryEngineKit
 
 /// The item's keys.
 struct ContainerConfig: Decodable {
@@ -38,9 +38,8 @@ struct ContainerConfig: Decodable {
       "without": {"type": "array", "items": {"type": "string", "pattern": "^(Config|HostConfig)\\\\.[A-Za-z]+$"},
        "description": "settings that stay behind, as the engine's inspect calls them: HostConfig.Devices"}},
      "$defs": {
-      "container": {"type": "string", "minLength": 1, "description": "the container's name or id"},
-      "engine": {"type": "string", "minLength": 1,
-       "description": "the engine's socket, unix:///path or tcp://host:port, instead of the one that its own command would use"}}}
+      \(EngineSchema.container),
+      \(EngineSchema.engine)}}
     """
 }
 

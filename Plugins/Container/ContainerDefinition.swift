@@ -1,5 +1,4 @@
-import FerryEngine
-import FerryPluginKit
+import FerryEngineKit
 
 /// How a container was made, as far as another engine can make one like it.
 struct ContainerDefinition: Codable, Hashable {

@@ -1,6 +1,4 @@
-import FerryEngine
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 import Glibc
 
 /// receive-state. The container is made in the first pass, under a name of the run's own, and never started: `activate` renames it.
@@ -13,10 +11,7 @@ struct ContainerDestination {
 
   func check() throws -> CheckReport {
     try provider.report { report, engine in
-      var space = statvfs()
-      if engine.sharesFiles, statvfs(engine.info.root, &space) == 0 {
-        report.room = Int64(clamping: UInt64(space.f_bavail) * UInt64(space.f_frsize))
-      }
+      if engine.sharesFiles { report.room = Files.room(in: engine.info.root) }
       guard let existing = try engine.container(name) else { return }
       try refuse(existing)
       if existing.isRunning {

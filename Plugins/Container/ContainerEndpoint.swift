@@ -1,5 +1,4 @@
-import FerryEngine
-import FerryPluginKit
+import FerryEngineKit
 
 /// A container's place in a network that somebody made.
 struct ContainerEndpoint: Codable, Hashable {

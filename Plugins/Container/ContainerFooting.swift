@@ -1,5 +1,4 @@
-import FerryEngine
-import FerryPluginKit
+import FerryEngineKit
 
 /// What a container stands on at the destination: its image and its networks. Brought or made where they are not there.
 struct ContainerFooting {

@@ -1,5 +1,4 @@
-import FerryEngine
-import FerryPluginKit
+import FerryEngineKit
 
 /// Something mounted into a container: what was asked for, not what came of it.
 struct ContainerMount: Codable, Hashable {

@@ -1,6 +1,4 @@
-import FerryEngine
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 
 /// Whether a container finds at the destination what it is made upon. Looked at before anything is made.
 struct ContainerPlace {

@@ -1,4 +1,4 @@
-import FerryPluginKit
+import FerryEngineKit
 
 /// What becomes of a property that an engine shows of a container.
 enum Carriage: Hashable {

@@ -1,42 +1,17 @@
-import FerryEngine
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 
 /// A container's settings and its image. What both engines have in common, which is all of it but the name.
-class ContainerProvider {
-  let context: ProviderContext
-  let kind: EngineKind
+class ContainerProvider: EngineProvider {
   let config: ContainerConfig
-  private var opened: ContainerEngine?
 
   init(_ context: ProviderContext, _ kind: EngineKind) throws {
-    self.context = context
-    self.kind = kind
     config = try context.decodeConfig()
-  }
-
-  /// The engine, opened when it is first needed.
-  func engine() throws -> ContainerEngine {
-    if let opened { return opened }
-    let engine = try ContainerEngine(kind, at: config.endpoint.engine, folder: context.temporaryFolder) { [context] in context.cancellation
-    }
-    opened = engine
-    return engine
-  }
-
-  /// The container of that name, or an error that says what there is.
-  func container(_ name: String) throws -> EngineContainer {
-    guard let container = try engine().container(name) else {
-      throw FerryError(.notFound, "\(kind.title) has no container \(name)", hint: "\(kind.rawValue) ps --all lists what there is")
-    }
-    return container
+    super.init(context, kind, at: config.endpoint.engine)
   }
 
   /// The image of a container.
   func image(_ container: EngineContainer) throws -> EngineImage {
-    guard let image = try engine().findImage(container.image) else {
-      throw FerryError(.precondition, "the image of the container \(container.name) is gone: \(container.image)")
-    }
+    guard let image = try engine().findImage(container.image) else { throw imageIsGone(container) }
     return image
   }
 
@@ -86,17 +61,4 @@ class ContainerProvider {
   }
 
   func retire() throws { try source.retire() }
-
-  /// A report that holds what kept it from being complete.
-  func report(_ look: (inout CheckReport, ContainerEngine) throws -> Void) throws -> CheckReport {
-    var report = CheckReport()
-    do {
-      let engine = try engine()
-      report.versions[engine.kind.rawValue] = engine.info.version
-      try look(&report, engine)
-    } catch let error as FerryError where error.class != .cancelled {
-      report.notices.append(.init(.error, error.message, hint: error.hint))
-    }
-    return report
-  }
 }

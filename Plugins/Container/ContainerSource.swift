@@ -1,5 +1,4 @@
-import FerryEngine
-import FerryPluginKit
+import FerryEngineKit
 
 /// transfer-state.
 struct ContainerSource {
@@ -118,11 +117,6 @@ struct ContainerSource {
 
   /// Removes the container. Volumes are other items'.
   func retire() throws {
-    let engine = try provider.engine()
-    guard let note = try ContainerNote.read(context), let container = try engine.container(note.container) else { return }
-    guard !container.isRunning else {
-      throw FerryError(.precondition, "the container \(container.name) runs and is not removed", hint: "stop it")
-    }
-    try engine.removeContainer(container.id)
+    if let note = try ContainerNote.read(context) { try provider.retire(note.container) }
   }
 }

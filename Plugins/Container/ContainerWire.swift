@@ -1,5 +1,4 @@
-import FerryEngine
-import FerryPluginKit
+import FerryEngineKit
 
 /// What the ends tell each other in a pass, and what they remember.
 enum ContainerWire {

@@ -1,7 +1,5 @@
 import FerryArchive
-import FerryEngine
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 import Glibc
 
 /// An image on its way: its configuration, and those of its layers that the destination has not.

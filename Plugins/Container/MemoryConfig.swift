@@ -1,4 +1,4 @@
-import FerryPluginKit
+import FerryEngineKit
 
 /// The keys of an item of `podman-memory`.
 struct MemoryConfig: Decodable {
@@ -32,7 +32,6 @@ struct MemoryConfig: Decodable {
         "container": {"type": "string", "minLength": 1, "description": "the container's name"},
         "podman": {"type": "array", "minItems": 1, "items": {"type": "string"},
          "description": "how Podman's command is called there: [podman, --root, /srv/podman]"},
-        "engine": {"type": "string", "minLength": 1,
-         "description": "the engine's socket, unix:///path or tcp://host:port, instead of the one that its own command would use"}}}}}
+        \(EngineSchema.engine)}}}}
     """
 }

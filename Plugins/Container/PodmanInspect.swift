@@ -1,5 +1,4 @@
-import FerryEngine
-import FerryPluginKit
+import FerryEngineKit
 
 extension ContainerEngine {
   /// What Podman itself shows of a container, beside Docker's form of it.

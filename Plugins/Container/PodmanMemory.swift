@@ -1,6 +1,4 @@
-import FerryEngine
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 import Glibc
 
 /// A running Podman container with its memory: its processes go on at the destination where they were.

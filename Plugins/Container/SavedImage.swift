@@ -1,6 +1,5 @@
 import FerryArchive
-import FerryPluginKit
-import FerryTree
+import FerryEngineKit
 import Glibc
 
 /// What `docker save` wrote, unpacked: which file of it is which layer is told by one that may come last.

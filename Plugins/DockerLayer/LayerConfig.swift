@@ -45,8 +45,7 @@ struct LayerConfig: Decodable {
       "replace": {"type": "boolean",
        "description": "a container whose layer is not empty may be the target; its layer is kept until the run has succeeded"}},
      "$defs": {
-      "container": {"type": "string", "minLength": 1, "description": "the container's name or id"},
-      "engine": {"type": "string", "minLength": 1,
-       "description": "the engine's socket, unix:///path or tcp://host:port, instead of the one that its own command would use"}}}
+      \(EngineSchema.container),
+      \(EngineSchema.engine)}}
     """
 }

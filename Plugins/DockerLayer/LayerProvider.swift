@@ -12,7 +12,7 @@ class LayerProvider: EngineProvider {
   /// The layers of a container's image, lowest first: the same content has the same names on every machine.
   func base(_ container: EngineContainer) throws -> [String] {
     guard let layers = try engine().image(container.image)?["RootFS"]?["Layers"]?.array?.compactMap(\.string) else {
-      throw FerryError(.precondition, "the image of the container \(container.name) is gone: \(container.image)")
+      throw imageIsGone(container)
     }
     return layers
   }

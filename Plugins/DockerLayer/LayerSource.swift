@@ -122,11 +122,6 @@ struct LayerSource {
 
   /// Removes the container, and with it its layer. Its volumes are not the layer's.
   func retire() throws {
-    let engine = try provider.engine()
-    guard let record = try LayerRecord.read(context), let container = try engine.container(record.container) else { return }
-    guard !container.isRunning else {
-      throw FerryError(.precondition, "the container \(container.name) runs and is not removed", hint: "stop it")
-    }
-    try engine.removeContainer(container.id)
+    if let record = try LayerRecord.read(context) { try provider.retire(record.container) }
   }
 }

@@ -56,7 +56,6 @@ struct VolumeConfig: Decodable {
         "engine": {"$ref": "#/$defs/engine"}}},
       "track": {"type": "boolean", "description": "look only at what changed once everything was copied; true unless told"},
       "replace": {"type": "boolean", "description": "a volume that exists may be replaced; its content is kept until the run has succeeded"}},
-     "$defs": {"engine": {"type": "string", "minLength": 1,
-       "description": "the engine's socket, unix:///path or tcp://host:port, instead of the one that its own command would use"}}}
+     "$defs": {\(EngineSchema.engine)}}
     """
 }

@@ -37,6 +37,21 @@ open class EngineProvider {
     FerryError(.notFound, "\(kind.title) has no \(what) \(name)", hint: "\(kind.rawValue) \(listing) lists what there is")
   }
 
+  /// Of a container whose image the engine does not have any more.
+  public func imageIsGone(_ container: EngineContainer) -> FerryError {
+    FerryError(.precondition, "the image of the container \(container.name) is gone: \(container.image)")
+  }
+
+  /// Removes a container that has moved away, unless it runs. No error if there is none; its volumes stay.
+  public func retire(_ name: String) throws {
+    let engine = try engine()
+    guard let container = try engine.container(name) else { return }
+    guard !container.isRunning else {
+      throw FerryError(.precondition, "the container \(container.name) runs and is not removed", hint: "stop it")
+    }
+    try engine.removeContainer(container.id)
+  }
+
   /// A report that holds what kept it from being complete.
   public func report(_ look: (inout CheckReport, ContainerEngine) throws -> Void) throws -> CheckReport {
     var report = CheckReport()
