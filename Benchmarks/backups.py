@@ -5,13 +5,13 @@ NethServer's steps are those of its module-backup and module-restore: snapshots,
 made here, of the restic that the other ways run.
 """
 import os
-import random
 import shutil
 import statistics
 import subprocess
 import time
 from pathlib import Path
 
+import samples
 import trees
 
 PASSWORD = "bench"
@@ -30,15 +30,8 @@ class Backups:
         self.root.mkdir()
         self.disk = trees.Disk(self.root)
         self.small, self.large = self.root / "small", self.root / "large"
-        for number in range(files):
-            folder = self.small / f"{number % 200:03}"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{number:06}").write_bytes(random.randbytes(random.randint(100, 8000)))
-        self.large.mkdir()
-        for number in range(4):
-            with open(self.large / str(number), "wb") as file:
-                for _ in range(max(1, large // 4 >> 20)):
-                    file.write(random.randbytes(1 << 20))
+        samples.small_files(self.small, files)
+        samples.large_files(self.large, large)
         (self.root / "password").write_text(PASSWORD)
         (self.root / "password").chmod(0o600)
         self.podman = self.image() if not os.geteuid() and shutil.which("podman") and shutil.which("runc") else None

@@ -23,6 +23,7 @@ import containers
 import hosts
 import layers
 import records
+import samples
 import sshd
 import trees
 
@@ -89,10 +90,7 @@ class Bench:
 
     def rsync(self, files):
         source = ROOT / "tree"
-        for number in range(files):
-            folder = source / f"{number % 200:03}"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{number:06}").write_bytes(random.randbytes(random.randint(100, 8000)))
+        samples.small_files(source, files)
 
         def plain():
             folder = self.fresh()

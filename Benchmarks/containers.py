@@ -51,12 +51,7 @@ class Containers(layers.Layers):
             with self.server:
                 pairs = [(self.ferried(), self.by_hand()) for _ in range(rounds + 1)][1:]
         finally:
-            for engine in ("one", "two"):
-                ids = subprocess.run(["docker", "-H", self.address(engine), "ps", "-aq"], capture_output=True, text=True).stdout.split()
-                subprocess.run(["docker", "-H", self.address(engine), "rm", "-f", *ids], capture_output=True)
-            for process in self.engines:
-                process.terminate()
-                process.wait()
+            self.end()
         for index, what in enumerate(("all", "outage")):
             ours, theirs = (statistics.median(way[index] for way in column) for column in zip(*pairs))
             aim = theirs / 3 if what == "outage" else None

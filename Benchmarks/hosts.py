@@ -1,12 +1,12 @@
 """What another host costs: the time to the first byte there, and rsync through Ferry beside rsync through ssh. The other host is this one, by ssh."""
 import os
-import random
 import shutil
 import statistics
 import subprocess
 import time
 from pathlib import Path
 
+import samples
 import sshd
 
 HERE = Path(__file__).resolve().parent
@@ -19,15 +19,8 @@ class Hosts:
         plugins.mkdir(parents=True)
         subprocess.run(["cc", "-shared", "-fPIC", "-O2", f"-I{include}", "-o", plugins / "stream.so", HERE / "stream.c"], check=True)
         self.small, self.large = self.root / "small", self.root / "large"
-        for number in range(files):
-            folder = self.small / f"{number % 200:03}"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{number:06}").write_bytes(random.randbytes(random.randint(100, 8000)))
-        self.large.mkdir()
-        for number in range(4):
-            with open(self.large / str(number), "wb") as file:
-                for _ in range(max(1, large // 4 >> 20)):
-                    file.write(random.randbytes(1 << 20))
+        samples.small_files(self.small, files)
+        samples.large_files(self.large, large)
         folders = f"{plugins}:{bench.ferry.parent.parent}/lib/ferry/plugins"
         # The other end finds the plugins by a ferry of its own.
         bin = self.root / "bin"

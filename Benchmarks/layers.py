@@ -40,6 +40,15 @@ class Layers:
             time.sleep(0.1)
         raise SystemExit(f"bench: dockerd does not start: {(folder / 'log').read_text()[-500:]}")
 
+    def end(self):
+        """Ends the engines and what runs in them."""
+        for engine in ("one", "two"):
+            ids = subprocess.run(["docker", "-H", self.address(engine), "ps", "-aq"], capture_output=True, text=True).stdout.split()
+            subprocess.run(["docker", "-H", self.address(engine), "rm", "-f", *ids], capture_output=True)
+        for process in self.engines:
+            process.terminate()
+            process.wait()
+
     def image(self):
         """The page's route needs bash, tar and rm in the container, and what they need."""
         tree = self.root / "image"
@@ -71,12 +80,7 @@ class Layers:
             self.page(0)
             pairs = [(self.ferried(number), self.page(number)) for number in range(1, rounds + 1)]
         finally:
-            for engine in ("one", "two"):
-                ids = subprocess.run(["docker", "-H", self.address(engine), "ps", "-aq"], capture_output=True, text=True).stdout.split()
-                subprocess.run(["docker", "-H", self.address(engine), "rm", "-f", *ids], capture_output=True)
-            for process in self.engines:
-                process.terminate()
-                process.wait()
+            self.end()
         ours, theirs = (statistics.median(column) for column in zip(*pairs))
         self.bench.row(f"docker-layer, {self.changes:,} changes", ours, 0.25 * theirs, ("diff | tar", theirs))
 

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import channels
+import samples
 import sshd
 
 
@@ -29,11 +30,7 @@ class Trees:
         self.turn = 0
         self.small, self.large, self.mix = (self.root / name for name in ("small", "large", "mix"))
         small_files(self.small, files, (0, 100, 500, 1000, 2000, 4000, 8000, 16000))
-        self.large.mkdir()
-        for number in range(4):
-            with open(self.large / str(number), "wb") as file:
-                for _ in range(max(1, large // 4 >> 20)):
-                    file.write(random.randbytes(1 << 20))
+        samples.large_files(self.large, large)
         root_file_system(self.mix, 437_000_000 * files // 100_000)
         self.server = sshd.SSHD(self.root / "sshd")
         self.daemon = Daemon(self.root, self.place)

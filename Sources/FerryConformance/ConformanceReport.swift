@@ -34,9 +34,7 @@ public struct ConformanceReport: Sendable, Codable {
     if keys["replace"] == nil, known?["replace"] != nil { keys["replace"] = true }
     var lines: [Line] = []
     for check in ConformanceCheck.all {
-      var template = Array("/tmp/ferry-kit-XXXXXX".utf8CString)
-      guard mkdtemp(&template) != nil else { throw FerryError(errno: errno, "cannot make a temporary folder") }
-      let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      let folder = try Files.makeOwnFolder("/tmp/ferry-kit", orSay: "cannot make a temporary folder")
       defer { try? Files.remove(folder) }
       let complaints = check.run {
         try FileSubject(

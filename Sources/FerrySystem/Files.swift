@@ -52,6 +52,13 @@ public enum Files {
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
+  /// Makes a folder that nobody else has or can read; its path is `beginning` and a few letters. `failure` begins the error.
+  public static func makeOwnFolder(_ beginning: String, orSay failure: @autoclosure () -> String) throws -> String {
+    var template = Array("\(beginning)-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw FerryError(errno: errno, failure()) }
+    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
   /// Makes a folder and what is missing above it, for this user alone unless told.
   public static func makeFolder(_ path: String, mode: UInt32 = 0o700) throws {
     if mkdir(path, mode) == 0 || (errno == EEXIST && isFolder(path)) { return }

@@ -38,9 +38,7 @@ public struct FileSystemAbilities: Sendable, Codable, Hashable {
   /// Tries it in a folder of its own below `parent`, which is gone again when this returns.
   public init(in parent: String) throws {
     form = try FileSystemProbe.form(in: parent)
-    var template = Array("\(parent)/.ferry-probe-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw FerryError(errno: errno, "cannot write in \(parent)") }
-    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let folder = try Files.makeOwnFolder("\(parent)/.ferry-probe", orSay: "cannot write in \(parent)")
     defer { try? TreeRemoval.remove(folder) }
     let probe = try TreeFolder(root: folder)
     try tryNames(probe)

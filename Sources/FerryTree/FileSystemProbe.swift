@@ -6,9 +6,7 @@ import Glibc
 public enum FileSystemProbe {
   /// Tries it in a folder of its own below `parent`, which is gone again when this returns.
   public static func form(in parent: String) throws -> TreeForm {
-    var template = Array("\(parent)/.ferry-probe-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw FerryError(errno: errno, "cannot write in \(parent)") }
-    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let folder = try Files.makeOwnFolder("\(parent)/.ferry-probe", orSay: "cannot write in \(parent)")
     defer { try? Files.remove(folder) }
     let file = "\(folder)/file"
     _ = try Descriptor.open(file, O_WRONLY | O_CREAT)

@@ -140,16 +140,7 @@ struct Instance: Sendable {
     for (name, text) in [
       (
         "containers.conf",
-        """
-        [containers]
-        default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-        [engine]
-        runtime = "runc"
-        cgroup_manager = "cgroupfs"
-        events_logger = "file"
-        tmp_dir = "\(runtime)/libpod"
-
-        """
+        "\(TestEngine.podmanSettings)tmp_dir = \"\(runtime)/libpod\"\n"
       ),
       (
         "storage.conf",

@@ -27,14 +27,7 @@ private final class Containers: Sendable {
       environment = ["CONTAINERS_CONF": folder("containers.conf"), "CONTAINERS_STORAGE_CONF": folder("storage.conf")]
       try folder.write(
         "containers.conf",
-        """
-        [containers]
-        default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-        [engine]
-        runtime = "runc"
-        cgroup_manager = "cgroupfs"
-        events_logger = "file"
-        """)
+        TestEngine.podmanSettings)
       try folder.write("storage.conf", "[storage]\ndriver = \"vfs\"\ngraphroot = \"\(folder("store"))\"\nrunroot = \"\(folder("run"))\"\n")
     }
     try run("import", try busyboxImage(folder), "box")

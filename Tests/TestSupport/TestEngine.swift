@@ -37,6 +37,17 @@ public final class TestEngine: Sendable {
     return reasons.isEmpty
   }()
 
+  /// A containers.conf for Podman as it works where tests are run; its last table is `[engine]`.
+  public static let podmanSettings = """
+    [containers]
+    default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+    [engine]
+    runtime = "runc"
+    cgroup_manager = "cgroupfs"
+    events_logger = "file"
+
+    """
+
   /// Starts one. The driver is the engine's overlay unless told; `storage` is added to Podman's storage.conf; `room` is the size of a memory file
   /// system that its storage is on, `disk` a file system of another make for that.
   public init(
@@ -54,14 +65,7 @@ public final class TestEngine: Sendable {
       environment = ["CONTAINERS_CONF": folder("containers.conf"), "CONTAINERS_STORAGE_CONF": folder("storage.conf")]
       try folder.write(
         "containers.conf",
-        """
-        [containers]
-        default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-        [engine]
-        runtime = "runc"
-        cgroup_manager = "cgroupfs"
-        events_logger = "file"
-        """)
+        Self.podmanSettings)
       try folder.write(
         "storage.conf",
         "[storage]\ndriver = \"\(self.driver)\"\ngraphroot = \"\(folder("data"))\"\nrunroot = \"\(folder("run"))\"\n\(storage)\n")

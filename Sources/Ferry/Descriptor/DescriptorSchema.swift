@@ -108,11 +108,8 @@ public enum DescriptorSchema {
 
   /// The JSON Schema of a descriptor. Steps are texts of their own kind, which it does not look into.
   public static func jsonSchema() -> JSONValue {
-    var schema = root.jsonSchema
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "Ferry plugin descriptor"
-    schema["description"] = "An existing shared library as a provider. Made from the reader's own table."
-    return schema
+    root.jsonSchema(
+      title: "Ferry plugin descriptor", description: "An existing shared library as a provider. Made from the reader's own table.")
   }
 }
 

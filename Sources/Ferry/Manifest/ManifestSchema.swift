@@ -187,11 +187,7 @@ public enum ManifestSchema {
 
   /// The JSON Schema of a manifest after its parameters are filled in. A provider's own keys are for the provider's schema.
   public static func jsonSchema() -> JSONValue {
-    var schema = root.jsonSchema
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "Ferry manifest"
-    schema["description"] = "What is moved from where to where, and how. Made from the parser's own table."
-    return schema
+    root.jsonSchema(title: "Ferry manifest", description: "What is moved from where to where, and how. Made from the parser's own table.")
   }
 }
 

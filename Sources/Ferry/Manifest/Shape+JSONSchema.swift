@@ -1,4 +1,13 @@
 extension Shape {
+  /// The shape as a JSON Schema to publish.
+  func jsonSchema(title: String, description: String) -> JSONValue {
+    var schema = jsonSchema
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = .string(title)
+    schema["description"] = .string(description)
+    return schema
+  }
+
   /// The shape as JSON Schema.
   var jsonSchema: JSONValue {
     var schema: JSONValue = [:]

@@ -108,9 +108,7 @@ struct Deployment: Sendable {
   }
 
   private static func temporaryFolder() throws -> String {
-    var template = Array("\(Environment.all["TMPDIR"] ?? "/tmp")/ferry-tree-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw FerryError(errno: errno, "cannot make a temporary folder") }
-    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    try Files.makeOwnFolder("\(Environment.all["TMPDIR"] ?? "/tmp")/ferry-tree", orSay: "cannot make a temporary folder")
   }
 
   // MARK: Failing

@@ -159,9 +159,7 @@ final class SSHTransport: NodeTransport {
   private static func makeControlFolder() throws -> String {
     let runtime = Environment.all["XDG_RUNTIME_DIR"] ?? ""
     let base = !runtime.isEmpty && runtime.utf8.count < 60 && access(runtime, W_OK) == 0 ? runtime : "/tmp"
-    var template = Array("\(base)/ferry-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw FerryError(errno: errno, "cannot make a folder for ssh's control socket in \(base)") }
-    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return try Files.makeOwnFolder("\(base)/ferry", orSay: "cannot make a folder for ssh's control socket in \(base)")
   }
 
   // MARK: The first word
