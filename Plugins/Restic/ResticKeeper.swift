@@ -9,35 +9,37 @@ struct ResticKeeper {
 
   static let lastPassKey = "last-pass"
   private static let nameKey = "manifest-name"
+  /// How many snapshots of this run there may be.
+  private static let begunKey = "passes-begun"
 
   /// The pass whose snapshot stays, and whose item it is of: items of other manifests in this repository are none of its business.
   func note(_ pass: Pass) throws {
     if let name = pass.manifest?.name { try context.kv.put(Self.nameKey, name) }
     try context.kv.put(Self.lastPassKey, pass.number)
+    try context.kv.put(Self.begunKey, (context.kv.get(Self.begunKey) ?? 0) + 1)
   }
 
-  private func itemTags() throws -> [String] {
-    let name: String? = try context.kv.get(Self.nameKey)
+  static func itemTags(_ context: ProviderContext) throws -> [String] {
+    let name: String? = try context.kv.get(nameKey)
     return ["item=\(context.item)"] + (name.map { ["name=\($0)"] } ?? [])
   }
 
   /// After success. Twice does no harm.
   func tidy() throws {
     guard let last: Int = try context.kv.get(Self.lastPassKey) else { return }
-    try forget { $0.tag("pass") != "\(last)" }
+    if let begun: Int = try context.kv.get(Self.begunKey), begun > 1 { try forget { $0.tag("pass") != "\(last)" } }
     if let check = config.check {
       let data = check == "structure" ? [] : check == "all" ? ["--read-data"] : ["--read-data-subset=\(check)"]
       try patiently("checked") { try repository.output(["check"] + data) }
     }
     if let keep = config.keep, !keep.options.isEmpty {
-      let tags = try itemTags()
+      let tags = try Self.itemTags(context)
       try patiently("thinned out") {
         try repository.output(["forget", "--tag", (["ferry"] + tags).joined(separator: ","), "--group-by", "host"] + keep.options)
         // A deposit goes with its snapshot.
-        let runs = Set(try repository.snapshots(tags: ["ferry"] + tags).compactMap { $0.tag("run") })
-        let orphans = try repository.snapshots(tags: [ResticDeposit.tag] + tags).filter {
-          !runs.contains($0.tag("run") ?? "")
-        }
+        let left = try repository.snapshots(tags: ["ferry"] + tags, [ResticDeposit.tag] + tags)
+        let runs = Set(left.filter { !$0.isDeposit }.compactMap { $0.tag("run") })
+        let orphans = left.filter { $0.isDeposit && !runs.contains($0.tag("run") ?? "") }
         if !orphans.isEmpty { try repository.output(["forget"] + orphans.map(\.id)) }
         try repository.output(["prune"])
       }

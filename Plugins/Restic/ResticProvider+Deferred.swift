@@ -17,7 +17,9 @@ extension ResticProvider: DeferringProvider {
   func store(_ pass: Pass) throws -> PassReport {
     try note(pass)
     if !pass.isFinal { try TreeFolder(root: source.folder()).flush() }
-    return try source.store(pass, channel: nil).0
+    let (report, snapshot) = try source.store(pass, channel: nil)
+    try context.kv.put(ResticDeposit.snapshotKey, snapshot)
+    return report
   }
 
   func deposit(_ deposit: JSONValue) throws -> String { try ResticDeposit(context: context, repository: reachable()).put(deposit) }

@@ -13,6 +13,8 @@ struct ResticRepository {
     var paths: [String]
     var tags: [String]?
 
+    var isDeposit: Bool { tags?.contains(ResticDeposit.tag) == true }
+
     /// The value of a tag of Ferry's own, `NAME=VALUE`.
     func tag(_ name: String) -> String? {
       tags?.first { $0.hasPrefix("\(name)=") }.map { String($0.dropFirst(name.utf8.count + 1)) }
@@ -170,9 +172,9 @@ struct ResticRepository {
     throw made.errors.contains("already exists") ? failure : ResticFailure.error("init", made)
   }
 
-  /// The newest last.
-  func snapshots(tags: [String]) throws -> [Snapshot] {
-    let text = try output(["snapshots", "--json", "--no-lock", "--tag", tags.joined(separator: ",")])
+  /// Those with all tags of one of the lists, the newest last. Each command derives the key anew, which is slow on purpose: ask once.
+  func snapshots(tags lists: [String]...) throws -> [Snapshot] {
+    let text = try output(["snapshots", "--json", "--no-lock"] + lists.flatMap { ["--tag", $0.joined(separator: ",")] })
     return (try JSONValue(parsing: text).decode([Snapshot]?.self) ?? []).sorted { $0.time < $1.time }
   }
 
