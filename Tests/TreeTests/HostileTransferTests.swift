@@ -48,7 +48,8 @@ import Testing
       let index = TreeIndex(seed: 7)
       try TreeWords.send(
         TreeWords.Hello(
-          version: 1, pass: 0, isFinal: true, lanes: 1, form: form, seed: 7, belief: .init(index), partner: 0), on: wire)
+          version: TreeWords.version, pass: 0, isFinal: true, lanes: 1, form: form, seed: 7, belief: .init(index, TreeLinks()), partner: 0),
+        on: wire)
       let writer = LaneWriter(wire, lane: 0)
       do {
         try write(writer)

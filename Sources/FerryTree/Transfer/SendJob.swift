@@ -20,6 +20,7 @@ final class SendJob: @unchecked Sendable {
   let index: TreeIndex
   let keeper: StateKeeper
   let links: TreeLinks
+  let match: LinkMatch
   /// Block hashes of large files that the receiver's process has as well.
   let blocks: Lock<[UInt64: ContentBlocks]>
   /// What changed before this moment and was looked at after it would leave another stamp if it changed again.
@@ -39,10 +40,10 @@ final class SendJob: @unchecked Sendable {
 
   init(
     _ pass: TreePass, root: TreeRoot, options: TreeOptions, index: TreeIndex, keeper: StateKeeper, links: TreeLinks,
-    blocks: Lock<[UInt64: ContentBlocks]>, horizon: FileTime?, moment: FileTime, namesAll: Bool, isTracked: Bool
+    match: LinkMatch, blocks: Lock<[UInt64: ContentBlocks]>, horizon: FileTime?, moment: FileTime, namesAll: Bool, isTracked: Bool
   ) {
     (self.pass, self.root, self.options, self.index, self.links, self.blocks) = (pass, root, options, index, links, blocks)
-    self.keeper = keeper
+    (self.keeper, self.match) = (keeper, match)
     (self.horizon, self.moment, self.namesAll, self.isTracked) = (horizon, moment, namesAll, isTracked)
   }
 

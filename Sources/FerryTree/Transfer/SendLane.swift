@@ -201,7 +201,8 @@ final class SendLane: @unchecked Sendable {
       unreported += 1
     }
     let stamp = job.stamp(status)
-    let known = job.index.find(key)
+    // What the receiver has there may be another file's name: then it is as good as nothing.
+    let known = job.index.find(key).flatMap { job.match.fits(key, status) ? $0 : nil }
     let looksSame = known != nil && stamp != 0 && known?.stamp == stamp
     var group: TreeLinks.Group?
     if whole {

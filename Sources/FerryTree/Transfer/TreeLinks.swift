@@ -100,9 +100,44 @@ final class TreeLinks: @unchecked Sendable {
     }
   }
 
+  /// The keys of names that are one file with others, each with a number for the file.
+  var files: [UInt64: UInt64] {
+    lock.withLock { _ in
+      var files: [UInt64: UInt64] = [:]
+      for (key, group) in byKey where group.members.count > 1 && files[key] == nil { for name in group.members.keys { files[name] = key } }
+      return files
+    }
+  }
+
   static func leaf(_ paths: some Sequence<[UInt8]>) -> TreeLeaf {
     var names = TreeLeaf()
     for path in paths { names += path.withUnsafeBytes { TreeLeaf(of: $0) } }
     return withUnsafeBytes(of: (names.low.littleEndian, names.high.littleEndian)) { TreeLeaf(of: $0) }
+  }
+}
+
+/// Which file at the receiver a file at the sender is. A leaf tells nothing of other names: where a file was split into two that are alike, or
+/// two were joined, all leaves may be what they were.
+final class LinkMatch: Sendable {
+  private struct Pairs {
+    var theirs: [FileIdentity: UInt64] = [:]
+    var ours: [UInt64: FileIdentity] = [:]
+  }
+
+  private let files: [UInt64: UInt64]
+  private let pairs = Lock(Pairs())
+
+  /// `files`: the names that are one file with others at the receiver.
+  init(_ files: [UInt64: UInt64]) { self.files = files }
+
+  /// Whether what the receiver has under this name may be what this file is. The first name of either decides for all others.
+  func fits(_ key: UInt64, _ status: TreeStatus) -> Bool {
+    let file = files[key]
+    guard file != nil || status.isShared else { return true }
+    let (theirs, ours) = (file ?? key, status.identity)
+    return pairs.withLock { pairs in
+      if pairs.theirs[ours] == nil, pairs.ours[theirs] == nil { (pairs.theirs[ours], pairs.ours[theirs]) = (theirs, ours) }
+      return pairs.theirs[ours] == theirs && pairs.ours[theirs] == ours
+    }
   }
 }

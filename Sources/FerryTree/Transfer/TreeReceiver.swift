@@ -65,7 +65,7 @@ public final class TreeReceiver {
     report.bytes = job.bytes
     report.removed = Int64(gone.count)
     try say(gone, first)
-    try TreeWords.send(TreeWords.Done(belief: .init(index), changed: report.changed, bytes: report.bytes), on: first)
+    try TreeWords.send(TreeWords.Done(belief: .init(index, links), changed: report.changed, bytes: report.bytes), on: first)
     if !pass.isFinal { state.save(index) }
     return report
   }
@@ -112,17 +112,18 @@ public final class TreeReceiver {
     // An empty folder needs no words.
     let index = mine.total.count <= 1 && hello.belief.count == 0 ? TreeIndex(seed: hello.seed) : mine
     self.index = index
-    let agrees = index.seed == hello.seed && hello.belief == .init(index)
+    let agrees = index.seed == hello.seed && hello.belief == .init(index, links)
     try TreeWords.send(TreeWords.Answer(version: TreeWords.version, seed: index.seed, agrees: agrees, partner: partner), on: wire)
     if agrees { return index }
     let block = TreeBlock()
     block.reset(.table)
+    let files = links.files
     try index.forEach { slot in
-      if block.room < 24 {
+      if block.room < TreeWords.row {
         try wire.send(block)
         block.reset(.table)
       }
-      withUnsafeBytes(of: (slot.key, slot.leaf.low, slot.leaf.high)) { block.append($0) }
+      withUnsafeBytes(of: (slot.key, slot.leaf.low, slot.leaf.high, files[slot.key] ?? 0)) { block.append($0) }
     }
     if !block.isEmpty { try wire.send(block) }
     block.reset(.table)

@@ -43,13 +43,13 @@ public final class TreeSender {
     let moment = FileTime.now
     let horizon = try horizon(root, pass) ? moment : nil
     let lanes = max(1, min(options.lanes, 64))
-    let agrees = try agree(pass, first, lanes: lanes)
+    let (agrees, files) = try agree(pass, first, lanes: lanes)
     guard let index else { throw FerryError(.internal, "a pass has no index") }
     let changes = agrees && hasWalked ? pass.changes.flatMap { $0.isComplete ? $0 : nil } : nil
     if changes == nil { links = TreeLinks() }
     let job = SendJob(
       pass, root: root, options: options, index: index, keeper: StateKeeper(state, index, every: options.keeping), links: links,
-      blocks: blocks, horizon: horizon, moment: moment, namesAll: !agrees, isTracked: changes != nil)
+      match: LinkMatch(files), blocks: blocks, horizon: horizon, moment: moment, namesAll: !agrees, isTracked: changes != nil)
     try plan(job, changes)
     let workers = (0..<lanes).map { SendLane(job, wires[$0 % wires.count], lane: $0) }
     try run(workers, job, wires)
@@ -96,12 +96,12 @@ public final class TreeSender {
     return true
   }
 
-  /// Both ends say what the receiver has. Where they differ, the receiver is right.
-  private func agree(_ pass: TreePass, _ wire: TreeWire, lanes: Int) throws -> Bool {
+  /// Both ends say what the receiver has. Where they differ, the receiver is right. `files`: its names that are one file with others.
+  private func agree(_ pass: TreePass, _ wire: TreeWire, lanes: Int) throws -> (isSo: Bool, files: [UInt64: UInt64]) {
     let mine = index ?? TreeIndex(seed: TreeState.random())
     let hello = TreeWords.Hello(
       version: TreeWords.version, pass: pass.number, isFinal: pass.isFinal, lanes: lanes, form: options.form, seed: mine.seed,
-      belief: .init(mine), partner: partner)
+      belief: .init(mine, links), partner: partner)
     try TreeWords.send(hello, on: wire)
     let answer = try TreeWords.receive(TreeWords.Answer.self, on: wire)
     guard answer.version == TreeWords.version else {
@@ -110,29 +110,33 @@ public final class TreeSender {
     if answer.partner != partner { blocks.withLock { $0 = [:] } }
     partner = answer.partner
     index = mine
-    if answer.agrees { return true }
+    if answer.agrees { return (true, links.files) }
     hasWalked = false
-    index = try adopt(wire, answer.seed, mine)
-    return false
+    let (theirs, files) = try adopt(wire, answer.seed, mine)
+    index = theirs
+    return (false, files)
   }
 
   /// The receiver tells what it has. Where that is what was sent, what the source looked like then is still known.
-  private func adopt(_ wire: TreeWire, _ seed: UInt64, _ mine: TreeIndex) throws -> TreeIndex {
+  private func adopt(_ wire: TreeWire, _ seed: UInt64, _ mine: TreeIndex) throws -> (TreeIndex, files: [UInt64: UInt64]) {
     let theirs = TreeIndex(seed: seed)
+    var files: [UInt64: UInt64] = [:]
     let block = TreeBlock()
     while true {
       try wire.receive(into: block)
-      guard block.use == .table, (block.end - block.position) % 24 == 0 else {
+      guard block.use == .table, (block.end - block.position) % TreeWords.row == 0 else {
         throw FerryError(.peer, "the other end of the channel does not speak as a tree's end does")
       }
-      if block.position == block.end { return theirs }
+      if block.position == block.end { return (theirs, files) }
       while block.position < block.end {
         let base = block.base + block.position
         let key = base.load(as: UInt64.self)
         let leaf = TreeLeaf(low: base.load(fromByteOffset: 8, as: UInt64.self), high: base.load(fromByteOffset: 16, as: UInt64.self))
         let known = mine.seed == seed ? mine.find(key) : nil
         theirs.set(known?.leaf == leaf ? known ?? TreeIndex.Slot() : TreeIndex.Slot(key: max(1, key), leaf: leaf))
-        block.position += 24
+        let file = base.load(fromByteOffset: 24, as: UInt64.self)
+        if file != 0 { files[key] = file }
+        block.position += TreeWords.row
       }
     }
   }
@@ -191,7 +195,7 @@ public final class TreeSender {
     }
     let done = try TreeWords.parse(TreeWords.Done.self, block)
     // In a tree that is in use the ends may come to differ; the next pass begins with setting that right.
-    if done.belief != .init(index) { hasWalked = false }
+    if done.belief != .init(index, links) { hasWalked = false }
     return removed
   }
 

@@ -81,7 +81,9 @@ final class TreeWire: @unchecked Sendable {
 
 /// What the ends say to each other before, between and after the lanes, as JSON.
 enum TreeWords {
-  static let version = 1
+  static let version = 2
+  /// A row of the table of what the receiver has: key, leaf, and a number for the file where that has other names, else 0.
+  static let row = 32
 
   /// Sender: what it believes that the receiver has.
   struct Hello: Codable {
@@ -108,13 +110,15 @@ enum TreeWords {
     var changed: Int64
     var bytes: Int64
   }
+  /// What the receiver has, as a tracked digest counts it.
   struct Belief: Codable, Equatable {
     var count: Int
     var low: UInt64
     var high: UInt64
 
-    init(_ index: TreeIndex) {
-      let total = index.total
+    init(_ index: TreeIndex, _ links: TreeLinks) {
+      var total = index.total
+      total.sum += links.total.sum
       (count, low, high) = (total.count, total.sum.low, total.sum.high)
     }
   }
