@@ -38,15 +38,6 @@ int clinux_open_quietly(int folder, const char *name) {
   if (fd < 0 && errno == EPERM) fd = openat(folder, name, flags);
   return (int)result(fd);
 }
-int clinux_make_unnamed(int folder, unsigned mode) { return (int)result(openat(folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, mode)); }
-int clinux_link_unnamed(int fd, int folder, const char *name) {
-  if (linkat(fd, "", folder, name, AT_EMPTY_PATH) == 0) return 0;
-  if (errno != ENOENT) return -errno;
-  // Before Linux 6.10 that takes a capability.
-  char path[32];
-  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  return (int)result(linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW));
-}
 int64_t clinux_getdents(int folder, void *buffer, uint64_t size) { return result(syscall(SYS_getdents64, folder, buffer, size)); }
 int64_t clinux_pread(int fd, void *bytes, uint64_t length, int64_t offset, int flags) {
   struct iovec part = {.iov_base = bytes, .iov_len = length};

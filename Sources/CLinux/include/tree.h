@@ -7,9 +7,6 @@
 int clinux_open_inside(int folder, const char *path, int flags, int one_file_system);
 // Opens a file to be read: no link is followed, nothing is waited for and, where that is allowed, no time of access is left.
 int clinux_open_quietly(int folder, const char *name);
-// A file in a folder without a name yet, and the name that makes it appear there. -EEXIST if something has the name.
-int clinux_make_unnamed(int folder, unsigned mode);
-int clinux_link_unnamed(int fd, int folder, const char *name);
 // One buffer of linux_dirent64 records: inode (8), offset (8), length of the record (2), type (1), name and NUL.
 int64_t clinux_getdents(int folder, void *buffer, uint64_t size);
 enum { CLINUX_DONTCACHE = 0x80 /* RWF_DONTCACHE, since Linux 6.14 */ };

@@ -21,6 +21,7 @@ final class ReceiveJob: @unchecked Sendable {
   let options: TreeOptions
   let index: TreeIndex
   let keeper: StateKeeper
+  let early: EarlyFlush
   let links: TreeLinks
   let blocks: Lock<[UInt64: ContentBlocks]>
   /// Names that are not complete begin so. No tree can have guessed it.
@@ -46,6 +47,7 @@ final class ReceiveJob: @unchecked Sendable {
   ) {
     (self.isFinal, self.root, self.options, self.index, self.keeper) = (isFinal, root, options, index, keeper)
     (self.links, self.blocks) = (links, blocks)
+    early = EarlyFlush(root.folder)
     temporary = ".ferry-\(String(TreeState.random(), radix: 16))-"
   }
 

@@ -21,30 +21,14 @@ extension ReceiveLane {
   private func small(_ record: TreeRecord, _ name: UnsafeRawBufferPointer, _ extra: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer)
     throws
   {
-    // Most files are new: such a one has no name until it is complete, so nobody sees it before it has its owner.
-    let mode = job.index.find(scratch.key(job.index.seed)) == nil ? plainMode(record, extra) : nil
-    var file = mode.map { clinux_make_unnamed(folder, $0) } ?? -ENOTSUP
-    let source: Unplaced
-    if file >= 0 {
-      source = .unnamed(file)
-    } else {
-      let temporary = temporaryName()
-      file = temporary.withUnsafeBufferPointer { text in
-        text.withMemoryRebound(to: CChar.self) {
-          clinux_openat(folder, $0.baseAddress.unsafelyUnwrapped, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
-        }
-      }
-      guard file >= 0 else { throw job.root.failure(-file, "cannot make", scratch.path) }
-      source = .named(temporary)
-    }
-    defer { Glibc.close(file) }
-    do {
+    let mode = plainMode(record, extra)
+    try complete(name, leaf(record, TreeLeaf(of: body), extra), size: Int64(body.count)) { text in
+      let file = clinux_openat(folder, text, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode ?? 0o600)
+      guard file >= 0 else { throw Unmade(code: -file) }
+      defer { Glibc.close(file) }
       try write(file, body, at: 0, flags: 0)
-      try dress(file, record, extra, hasMode: source.isUnnamed)
-      try place(source, name, record, content: TreeLeaf(of: body), extra, size: Int64(body.count)) { TreeStatus(descriptor: file) }
-    } catch {
-      if case .named(let temporary) = source { unlink(temporary) }
-      throw error
+      try dress(file, record, extra, hasMode: mode != nil)
+      return TreeStatus(descriptor: file)
     }
   }
 
@@ -56,7 +40,7 @@ extension ReceiveLane {
     return mode
   }
 
-  private func leaf(_ record: TreeRecord, _ content: TreeLeaf, _ extra: UnsafeRawBufferPointer) -> TreeLeaf {
+  func leaf(_ record: TreeRecord, _ content: TreeLeaf, _ extra: UnsafeRawBufferPointer) -> TreeLeaf {
     scratch.leaf(record.meta, content: content, attributes: extra.isEmpty ? TreeLeaf() : TreeLeaf(of: extra))
   }
 
@@ -75,6 +59,7 @@ extension ReceiveLane {
       }
       done += Int(count)
     }
+    unflushed += Int64(bytes.count)
   }
 
   /// Owner, mode, attributes and times of an open file, in the order in which none undoes another: a new owner takes setuid and
@@ -83,8 +68,8 @@ extension ReceiveLane {
     let form = job.options.form
     if form.owners {
       let (owner, group) = try job.owners(record, scratch.path)
-      if owner != job.user || group != job.group || folderGivesGroup || large != nil {
-        guard fchown(file, owner, group) == 0 else { throw job.root.failure(errno, "cannot set the owner of", scratch.path) }
+      guard large == nil && isOwn(owner, group) || fchown(file, owner, group) == 0 else {
+        throw job.root.failure(errno, "cannot set the owner of", scratch.path)
       }
     }
     // Its owner alone may give attributes to a file, and only while its mode lets him write.
@@ -110,107 +95,108 @@ extension ReceiveLane {
 
   private func special(
     _ record: TreeRecord, _ name: UnsafeRawBufferPointer, _ extra: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer
-  )
-    throws
-  {
-    let form = job.options.form
+  ) throws {
     guard job.options.holds(scratch.path, record.kind) else { throw Self.nonsense("a device or socket, which was not agreed on") }
-    let temporary = temporaryName()
-    do {
-      try temporary.withUnsafeBufferPointer { bytes in
-        try bytes.withMemoryRebound(to: CChar.self) { bytes in
-          let text = bytes.baseAddress.unsafelyUnwrapped
-          try make(record, text, body)
-          if form.owners {
-            let (owner, group) = try job.owners(record, scratch.path)
-            guard fchownat(folder, text, owner, group, AT_SYMLINK_NOFOLLOW) == 0 else {
-              throw job.root.failure(errno, "cannot set the owner of", scratch.path)
-            }
-          }
-          if record.kind != .link, fchmodat(folder, text, mode_t(record.mode & 0o7777), 0) != 0 {
-            throw job.root.failure(errno, "cannot set the mode of", scratch.path)
-          }
-          let path = Array("/proc/self/fd/\(folder)/".utf8) + temporary
-          try path.withUnsafeBufferPointer { path in
-            try path.withMemoryRebound(to: CChar.self) { path in
-              let path = path.baseAddress.unsafelyUnwrapped
-              try job.setAttributes(extra, scratch.path) { clinux_setxattr(path, $0, $1, $2) }
-              if folderGivesAccess, record.kind != .link, form.accessControl, !Self.hasAccess(extra) {
-                _ = clinux_removexattr(path, ExtendedAttributes.accessControl[0], 0)
-              }
-            }
-          }
-          let failed = clinux_set_time_at(folder, text, record.seconds, min(record.nanoseconds, 999_999_999))
-          guard failed == 0 else { throw job.root.failure(-failed, "cannot set the time of", scratch.path) }
-        }
-      }
-      let content = record.kind == .link ? TreeLeaf(of: body) : TreeLeaf()
-      try place(.named(temporary), name, record, content: content, extra, size: 0) {
-        TreeRoot.withText(name) { TreeStatus(folder: folder, $0) }
-      }
-    } catch {
-      unlink(temporary)
-      throw error
+    let content = record.kind == .link ? TreeLeaf(of: body) : TreeLeaf()
+    try complete(name, leaf(record, content, extra), size: 0) { text in
+      let failed = try make(record, text, body)
+      guard failed == 0 else { throw Unmade(code: -failed) }
+      try dress(text, record, extra)
+      return TreeStatus(folder: folder, text)
     }
   }
 
-  private func make(_ record: TreeRecord, _ text: UnsafePointer<CChar>, _ body: UnsafeRawBufferPointer) throws {
-    var failed: Int32 = 0
+  private func make(_ record: TreeRecord, _ text: UnsafePointer<CChar>, _ body: UnsafeRawBufferPointer) throws -> Int32 {
     switch record.kind {
     case .link:
       guard !body.isEmpty, body.count < 4096, !body.contains(0) else { throw Self.nonsense("a link without a target") }
-      failed = TreeRoot.withText(body) { symlinkat($0, folder, text) == 0 ? 0 : -errno }
-    case .fifo: failed = clinux_mknodat(folder, text, UInt32(S_IFIFO) | 0o600, 0)
-    case .socket: failed = clinux_mknodat(folder, text, UInt32(S_IFSOCK) | 0o600, 0)
-    case .characterDevice: failed = clinux_mknodat(folder, text, UInt32(S_IFCHR) | 0o600, record.size)
-    case .blockDevice: failed = clinux_mknodat(folder, text, UInt32(S_IFBLK) | 0o600, record.size)
-    case .file, .folder: failed = -EINVAL
+      return TreeRoot.withText(body) { symlinkat($0, folder, text) == 0 ? 0 : -errno }
+    case .fifo: return clinux_mknodat(folder, text, UInt32(S_IFIFO) | 0o600, 0)
+    case .socket: return clinux_mknodat(folder, text, UInt32(S_IFSOCK) | 0o600, 0)
+    case .characterDevice: return clinux_mknodat(folder, text, UInt32(S_IFCHR) | 0o600, record.size)
+    case .blockDevice: return clinux_mknodat(folder, text, UInt32(S_IFBLK) | 0o600, record.size)
+    case .file, .folder: return -EINVAL
     }
-    guard failed == 0 else { throw job.root.failure(-failed, "cannot make", scratch.path) }
   }
 
-  /// A complete entry that does not have its name yet.
-  enum Unplaced {
-    /// It has a temporary one.
-    case named([UInt8])
-    /// A file without any.
-    case unnamed(Int32)
-
-    var isUnnamed: Bool { if case .unnamed = self { true } else { false } }
+  /// The same of an entry that cannot be opened, and was just made.
+  private func dress(_ text: UnsafePointer<CChar>, _ record: TreeRecord, _ extra: UnsafeRawBufferPointer) throws {
+    let form = job.options.form
+    if form.owners {
+      let (owner, group) = try job.owners(record, scratch.path)
+      guard isOwn(owner, group) || fchownat(folder, text, owner, group, AT_SYMLINK_NOFOLLOW) == 0 else {
+        throw job.root.failure(errno, "cannot set the owner of", scratch.path)
+      }
+    }
+    if record.kind != .link, fchmodat(folder, text, mode_t(record.mode & 0o7777), 0) != 0 {
+      throw job.root.failure(errno, "cannot set the mode of", scratch.path)
+    }
+    if !extra.isEmpty || folderGivesAccess {
+      let path = Array("/proc/self/fd/\(folder)/".utf8CString.dropLast()) + UnsafeBufferPointer(start: text, count: strlen(text) + 1)
+      try path.withUnsafeBufferPointer { path in
+        let path = path.baseAddress.unsafelyUnwrapped
+        try job.setAttributes(extra, scratch.path) { clinux_setxattr(path, $0, $1, $2) }
+        if folderGivesAccess, record.kind != .link, form.accessControl, !Self.hasAccess(extra) {
+          _ = clinux_removexattr(path, ExtendedAttributes.accessControl[0], 0)
+        }
+      }
+    }
+    let failed = clinux_set_time_at(folder, text, record.seconds, min(record.nanoseconds, 999_999_999))
+    guard failed == 0 else { throw job.root.failure(-failed, "cannot set the time of", scratch.path) }
   }
 
-  /// The last step: the complete entry gets its name, whatever had it before.
-  func place(
-    _ source: Unplaced, _ name: UnsafeRawBufferPointer, _ record: TreeRecord, content: TreeLeaf, _ extra: UnsafeRawBufferPointer,
-    size: Int64, blocks: ContentBlocks? = nil, status: () -> TreeStatus?
+  /// Whether what this process makes in the folder has this owner from the beginning.
+  private func isOwn(_ owner: uid_t, _ group: gid_t) -> Bool { owner == job.user && group == job.group && !folderGivesGroup }
+
+  // MARK: Names
+
+  /// What was to be made under a name and was not begun.
+  private struct Unmade: Error { var code: Int32 }
+
+  /// Makes an entry with all that belongs to it. Most are new and are made under their own name: nobody looks at the tree before it is
+  /// complete, and what is left half when this process is killed has another leaf than the source's, so that it comes again. One that
+  /// replaces another is complete before it takes the name.
+  private func complete(
+    _ name: UnsafeRawBufferPointer, _ leaf: TreeLeaf, size: Int64, _ make: (UnsafePointer<CChar>) throws -> TreeStatus?
   ) throws {
-    let leaf = leaf(record, content, extra)
-    let key = scratch.key(job.index.seed)
-    func attempt() -> Int32 {
-      job.turns.shared {
-        let code = TreeRoot.withText(name) { give(source, $0) }
-        guard code == 0 else { return code }
-        job.links.leave(key)
-        job.blocks.withLock { known in if blocks != nil || !known.isEmpty { known[key] = blocks } }
-        job.index.set(TreeIndex.Slot(key: key, stamp: status()?.stamp ?? 0, leaf: leaf, size: size))
-        return 0
-      }
-    }
-    var code = attempt()
-    if code == EEXIST, case .unnamed(let file) = source {
-      // Something is there that nobody has told of. A name that is given to what has one replaces it.
-      let temporary = temporaryName()
-      let linked = temporary.withUnsafeBufferPointer { bytes in
-        bytes.withMemoryRebound(to: CChar.self) { clinux_link_unnamed(file, folder, $0.baseAddress.unsafelyUnwrapped) }
-      }
-      guard linked == 0 else { throw job.root.failure(-linked, "cannot place", scratch.path) }
-      do {
-        return try place(.named(temporary), name, record, content: content, extra, size: size, blocks: blocks, status: status)
-      } catch {
-        unlink(temporary)
+    func tidily(_ text: UnsafePointer<CChar>) throws -> TreeStatus? {
+      do { return try make(text) } catch let error where !(error is Unmade) {
+        unlinkat(folder, text, 0)
         throw error
       }
     }
+    do {
+      let key = scratch.key(job.index.seed)
+      if job.index.find(key) == nil {
+        do {
+          try job.turns.shared { try TreeRoot.withText(name) { try know(key, leaf, size, nil, tidily($0)) } }
+          return note(leaf)
+        } catch let unmade as Unmade where unmade.code == EEXIST {
+          // Something is there that nobody has told of.
+        }
+      }
+      let temporary = temporaryName()
+      _ = try Self.withText(temporary) { try tidily($0) }
+      do { try place(temporary, name, leaf, size: size) } catch {
+        unlink(temporary)
+        throw error
+      }
+    } catch let unmade as Unmade { throw job.root.failure(unmade.code, "cannot make", scratch.path) }
+  }
+
+  /// The last step: the complete entry gets its name, whatever had it before.
+  func place(_ temporary: [UInt8], _ name: UnsafeRawBufferPointer, _ leaf: TreeLeaf, size: Int64, blocks: ContentBlocks? = nil) throws {
+    let key = scratch.key(job.index.seed)
+    func attempt() -> Int32 {
+      job.turns.shared {
+        TreeRoot.withText(name) { text in
+          guard Self.withText(temporary, { renameat(folder, $0, folder, text) }) == 0 else { return errno }
+          know(key, leaf, size, blocks, TreeStatus(folder: folder, text))
+          return 0
+        }
+      }
+    }
+    var code = attempt()
     if code == EISDIR || code == ENOTEMPTY || code == EEXIST {
       try job.erase(folder, name, path: scratch.path)
       code = attempt()
@@ -219,21 +205,20 @@ extension ReceiveLane {
     note(leaf)
   }
 
-  private func give(_ source: Unplaced, _ name: UnsafePointer<CChar>) -> Int32 {
-    switch source {
-    case .unnamed(let file): return -clinux_link_unnamed(file, folder, name)
-    case .named(let temporary):
-      return temporary.withUnsafeBufferPointer { bytes in
-        bytes.withMemoryRebound(to: CChar.self) { renameat(folder, $0.baseAddress.unsafelyUnwrapped, folder, name) == 0 ? 0 : errno }
-      }
+  /// From now on this is what the path holds.
+  private func know(_ key: UInt64, _ leaf: TreeLeaf, _ size: Int64, _ blocks: ContentBlocks?, _ status: TreeStatus?) {
+    job.links.leave(key)
+    job.blocks.withLock { known in if blocks != nil || !known.isEmpty { known[key] = blocks } }
+    job.index.set(TreeIndex.Slot(key: key, stamp: status?.stamp ?? 0, leaf: leaf, size: size))
+  }
+
+  private static func withText<Result>(_ temporary: [UInt8], _ body: (UnsafePointer<CChar>) throws -> Result) rethrows -> Result {
+    try temporary.withUnsafeBufferPointer { bytes in
+      try bytes.withMemoryRebound(to: CChar.self) { try body($0.baseAddress.unsafelyUnwrapped) }
     }
   }
 
-  func unlink(_ temporary: [UInt8]) {
-    temporary.withUnsafeBufferPointer { bytes in
-      _ = bytes.withMemoryRebound(to: CChar.self) { unlinkat(folder, $0.baseAddress.unsafelyUnwrapped, 0) }
-    }
-  }
+  func unlink(_ temporary: [UInt8]) { _ = Self.withText(temporary) { unlinkat(folder, $0, 0) } }
 }
 
 extension TreeStatus {

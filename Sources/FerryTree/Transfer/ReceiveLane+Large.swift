@@ -156,22 +156,16 @@ extension ReceiveLane {
       head.size = record.size
       try file.extra.withUnsafeBytes { extra in
         try dress(file.file, head, extra)
+        let leaf = leaf(head, file.blocks.leaf, extra)
         try file.name.withUnsafeBytes { name in
-          try place(
-            .named(file.temporary), name, head, content: file.blocks.leaf, extra, size: size,
-            blocks: size >= SendLane.patchedFile ? file.blocks : nil
-          ) { TreeStatus(descriptor: file.file) }
+          try place(file.temporary, name, leaf, size: size, blocks: size >= SendLane.patchedFile ? file.blocks : nil)
         }
       }
     } catch {
       discardLarge()
       var head = file.record
       head.size = record.size
-      return try miss(
-        error,
-        scratch.leaf(
-          head.meta, content: file.blocks.leaf,
-          attributes: file.extra.isEmpty ? TreeLeaf() : file.extra.withUnsafeBytes { TreeLeaf(of: $0) }))
+      return try miss(error, file.extra.withUnsafeBytes { leaf(head, file.blocks.leaf, $0) })
     }
     large = nil
     Glibc.close(file.file)

@@ -15,6 +15,8 @@ final class ReceiveLane: @unchecked Sendable {
   private var count: UInt32 = 0
   private var isClosed = false
   private var unreported: Int64 = 0
+  /// Bytes of content that went into the page cache.
+  var unflushed: Int64 = 0
   private var made = 0
 
   /// The folder that the stream is in.
@@ -65,7 +67,9 @@ final class ReceiveLane: @unchecked Sendable {
       }
       job.pool.recycle(block)
       try job.progress(entries: unreported, bytes: bytes)
-      unreported = 0
+      // An inode and its place in a folder are about a page.
+      job.early.note(unflushed + 4096 * unreported)
+      (unreported, unflushed) = (0, 0)
     }
     // The stream was cut: what it began is no file.
     if !isClosed {

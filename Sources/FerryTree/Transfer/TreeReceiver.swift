@@ -4,6 +4,9 @@ import Glibc
 
 /// The receiving end of a tree: applies what a stream says, below its root and nowhere else, whatever the stream says.
 ///
+/// Nobody else is to look at the root before all passes are over: folders get their times last, and a killed process leaves the file that it
+/// was writing half. The next pass, of whatever process, finds such a file and has it sent again.
+///
 /// It lives as long as its process; what it knows is also in the folder `state`, so that another process goes on from there.
 public final class TreeReceiver {
   private let path: String
@@ -54,7 +57,10 @@ public final class TreeReceiver {
       isFinal: pass.isFinal, root: root, options: options, index: index, keeper: StateKeeper(state, index, every: options.keeping),
       links: links, blocks: blocks)
     let lanes = (0..<hello.lanes).map { ReceiveLane(job, number: $0) }
-    try run(lanes, job, wires)
+    do {
+      defer { job.early.end() }
+      try run(lanes, job, wires)
+    }
     try job.finish(lanes.flatMap(\.late))
     // The last pass is on disk before anybody hears that it is done. The others are too, so that it has little to wait for.
     try root.folder.flush()
