@@ -17,7 +17,7 @@ class Containers(layers.Layers):
     def __init__(self, bench, root, size):
         self.bench, self.root, self.size = bench, root / "containers", size
         self.root.mkdir()
-        self.engines = []
+        self.engines = {}
         self.server = sshd.SSHD(self.root / "sshd", path="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
 
     def image(self):

@@ -1,10 +1,13 @@
 """What a container's layer costs to move: docker-layer beside the route of the Docker migration page, as it is written there: `docker diff`, tar in the
-container, tar and rm in the other one. Two engines of the benchmark's own on this machine; the page's route is spared the making of the target."""
+container, tar and rm in the other one. Two engines of the benchmark's own on this machine, the second one made anew for each turn; the page's
+route is spared the making of the target."""
 import os
 import shutil
 import statistics
 import subprocess
 import time
+
+import trees
 
 
 def available():
@@ -18,7 +21,9 @@ class Layers:
     def __init__(self, bench, root, changes):
         self.bench, self.root, self.changes = bench, root / f"layers-{changes}", changes
         self.root.mkdir()
-        self.engines = []
+        self.engines = {}
+        (self.root / "disk").mkdir()
+        self.disk = trees.Disk(self.root / "disk")
 
     def address(self, engine):
         return f"unix://{self.root}/{engine}/s"
@@ -26,14 +31,14 @@ class Layers:
     def docker(self, engine, *arguments, **options):
         return subprocess.run(["docker", "-H", self.address(engine), *map(str, arguments)], check=True, stdout=subprocess.DEVNULL, **options)
 
-    def start(self, engine):
+    def start(self, engine, data=None):
         folder = self.root / engine
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         with open(folder / "log", "w") as log:
-            self.engines.append(subprocess.Popen(
-                ["dockerd", "--data-root", folder / "data", "--exec-root", folder / "exec", "-H", self.address(engine), "--pidfile",
+            self.engines[engine] = subprocess.Popen(
+                ["dockerd", "--data-root", data or folder / "data", "--exec-root", folder / "exec", "-H", self.address(engine), "--pidfile",
                  folder / "pid", "--iptables=false", "--bridge=none", "--storage-driver=overlay2"], stdout=log, stderr=log,
-                env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}))
+                env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
         for _ in range(600):
             if subprocess.run(["docker", "-H", self.address(engine), "version"], capture_output=True).returncode == 0:
                 return self.docker(engine, "import", self.root / "image.tar", "box")
@@ -42,12 +47,22 @@ class Layers:
 
     def end(self):
         """Ends the engines and what runs in them."""
-        for engine in ("one", "two"):
+        for engine in list(self.engines):
+            self.stop(engine)
+
+    def stop(self, engine):
+        if process := self.engines.pop(engine, None):
             ids = subprocess.run(["docker", "-H", self.address(engine), "ps", "-aq"], capture_output=True, text=True).stdout.split()
             subprocess.run(["docker", "-H", self.address(engine), "rm", "-f", *ids], capture_output=True)
-        for process in self.engines:
             process.terminate()
             process.wait()
+
+    def turn(self, way, number):
+        """One measurement, at a destination where nothing was ever written."""
+        self.stop("two")
+        self.disk.renew()
+        self.start("two", self.disk.place / "data")
+        return way(number)
 
     def image(self):
         """The page's route needs bash, tar and rm in the container, and what they need."""
@@ -68,8 +83,7 @@ class Layers:
     def measure(self, rounds):
         self.image()
         try:
-            for engine in ("one", "two"):
-                self.start(engine)
+            self.start("one")
             # A tenth of what changed is deleted; the rest is new, a hundred to a folder.
             script = (
                 "for folder in /image/*; do rm $folder/*; done; n=0; while [ $n -lt %d ]; do [ $((n %% 100)) = 0 ] && mkdir -p /new/$((n / 100)); "
@@ -77,10 +91,11 @@ class Layers:
             self.docker("one", "run", "--detach", "--network", "none", "--name", "web", "box", "bash", "-c", script)
             while subprocess.run(["docker", "-H", self.address("one"), "exec", "web", "bash", "-c", "[ -e /done ]"]).returncode:
                 time.sleep(0.2)
-            self.page(0)
-            pairs = [(self.ferried(number), self.page(number)) for number in range(1, rounds + 1)]
+            self.turn(self.page, 0)
+            pairs = [(self.turn(self.ferried, number), self.turn(self.page, number)) for number in range(1, rounds + 1)]
         finally:
             self.end()
+            self.disk.end()
         ours, theirs = (statistics.median(column) for column in zip(*pairs))
         self.bench.row(f"docker-layer, {self.changes:,} changes", ours, 0.25 * theirs, ("diff | tar", theirs))
 
