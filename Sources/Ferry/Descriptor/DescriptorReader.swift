@@ -8,7 +8,7 @@ struct DescriptorReader {
   /// Reads a descriptor whose library is not looked at: throws all that is wrong in the text, located.
   static func read(_ text: [UInt8], _ file: PluginFile) throws -> PluginDescriptor {
     let findings = Findings()
-    var source = ManifestSource(file: file.path, bytes: text)
+    var source = ManifestSource(file: file.path, bytes: text, noun: "descriptor")
     let reader = DescriptorReader(findings: findings, file: file)
     var descriptor: PluginDescriptor?
     if let root = YAMLReader.read(text, source: source, findings: findings) {

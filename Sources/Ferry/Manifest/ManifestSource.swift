@@ -1,12 +1,15 @@
 /// The text of a manifest, by lines, as messages show it.
 struct ManifestSource {
   let file: String
+  /// What messages call such a file: a descriptor is read in the same way.
+  let noun: String
   private var lines: [[Unicode.Scalar]]
   /// Set when the YAML could not be read: then nobody knows which words are secrets.
   var isOpaque = true
 
-  init(file: String, bytes: [UInt8]) {
+  init(file: String, bytes: [UInt8], noun: String = "manifest") {
     self.file = file
+    self.noun = noun
     var lines: [[Unicode.Scalar]] = [[]]
     var previous: Unicode.Scalar = " "
     for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {

@@ -83,9 +83,9 @@ final class YAMLReader {
       switch event {
       case .streamEnd:
         if let root { return root }
-        throw stop(.start, "the file is empty: there is no manifest in it")
+        throw stop(.start, "the file is empty: there is no \(source.noun) in it")
       case .documentStart where root != nil:
-        throw stop(mark, "a second document begins here; a manifest is one document")
+        throw stop(mark, "a second document begins here; a \(source.noun) is one document")
       case .frame, .documentStart: continue
       default: root = try node(event, mark, depth: 0)
       }
@@ -172,13 +172,13 @@ final class YAMLReader {
   private func spend(_ amount: Int, at mark: Mark) throws {
     cost += amount
     guard cost <= Self.maxCost else {
-      throw stop(mark, "with its aliases expanded the manifest is too large", hint: "at most \(Self.maxCost >> 20) MiB are read")
+      throw stop(mark, "with its aliases expanded the \(source.noun) is too large", hint: "at most \(Self.maxCost >> 20) MiB are read")
     }
   }
 
   private func refuseTag(_ isTagged: Bool, _ mark: Mark) {
     guard isTagged else { return }
-    findings.add(.yaml, mark, "YAML tags have no meaning in a manifest", hint: "the key says what its value is; leave the tag out")
+    findings.add(.yaml, mark, "YAML tags have no meaning in a \(source.noun)", hint: "the key says what its value is; leave the tag out")
   }
 
   private func stop(_ mark: Mark, _ message: String, hint: String = "") -> Stop {
