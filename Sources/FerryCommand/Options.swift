@@ -1,5 +1,6 @@
 import ArgumentParser
 import Ferry
+import Glibc
 
 /// How a command says what it has to say.
 struct OutputOptions: ParsableArguments {
@@ -34,8 +35,10 @@ struct PluginOptions: ParsableArguments {
     [String] = []
 
   func configuration(state: String? = nil) -> Engine.Configuration {
-    Engine.Configuration(
+    var configuration = Engine.Configuration(
       executable: Engine.Configuration.ownExecutable, stateFolder: state, pluginFolders: plugins.isEmpty ? nil : plugins)
+    configuration.faults = getenv("FERRY_FAULT").map { String(cString: $0) }
+    return configuration
   }
 }
 

@@ -4,11 +4,12 @@ import Glibc
 /// Strikes at a chosen point of the journal, so that tests can prove what a loss leaves behind at each of them. A point is a moment just after
 /// a commit; they are numbered from 1 within one session.
 ///
-/// `FERRY_FAULT=list:FILE` writes the points' names; `FERRY_FAULT=TARGET@POINT` kills TARGET (`controller`, `source-agent`, `destination-agent`,
-/// `source-host`, `destination-host`, `watchdog`) with SIGKILL at that point, `stop-TARGET@POINT` sends SIGSTOP instead, and
-/// `hold:FILE@POINT` makes FILE and waits until it is gone. POINT is a number, or a name: the first point that is called so.
+/// An order is `list:FILE`, which writes the points' names; `TARGET@POINT`, which kills TARGET (`controller`, `source-agent`, `destination-agent`,
+/// `source-host`, `destination-host`, `watchdog`) with SIGKILL at that point; `stop-TARGET@POINT`, which sends SIGSTOP instead; or
+/// `hold:FILE@POINT`, which makes FILE and waits until it is gone. POINT is a number, or a name: the first point that is called so.
+/// The command takes one from `FERRY_FAULT`; a program that embeds Ferry is not struck by its environment.
 struct FaultInjection: Sendable {
-  /// The environment variable that asks for it.
+  /// The environment variable that the command takes its order from: nodes do not inherit it.
   static let variable = "FERRY_FAULT"
 
   private enum Act: Sendable {
@@ -25,15 +26,15 @@ struct FaultInjection: Sendable {
   /// Finds the processes of a target.
   let victims: @Sendable (String) -> [ProcessIdentity]
 
-  init(victims: @escaping @Sendable (String) -> [ProcessIdentity]) {
+  init(_ order: String?, victims: @escaping @Sendable (String) -> [ProcessIdentity]) {
     self.victims = victims
-    let text = Environment.all[Self.variable] ?? ""
+    let text = order ?? ""
     if text.hasPrefix("list:") {
-      order = .list(String(text.dropFirst(5)))
+      self.order = .list(String(text.dropFirst(5)))
     } else if let at = text.firstIndex(of: "@") {
-      order = .once(Self.act(String(text[..<at])), point: String(text[text.index(after: at)...]))
+      self.order = .once(Self.act(String(text[..<at])), point: String(text[text.index(after: at)...]))
     } else {
-      order = nil
+      self.order = nil
     }
   }
 

@@ -110,7 +110,7 @@ final class RunDriver: Sendable {
 
   private func faults() -> FaultInjection {
     // It belongs to the driver: held by it alone, or a process that outlives its runs would keep them all.
-    FaultInjection { [weak self] target in
+    FaultInjection(configuration.faults) { [weak self] target in
       guard let self else { return [] }
       let side: Side = target.hasPrefix("source") || target == "watchdog" ? .source : .destination
       guard let node = nodes.withLock({ $0[side] }) else { return [] }
