@@ -19,7 +19,7 @@ enum AgentMethod: String, Codable, CaseIterable {
 }
 
 /// Spoken by both ends; a mismatch names both.
-enum AgentProtocolVersion { static let current = 3 }
+enum AgentProtocolVersion { static let current = 4 }
 
 struct HelloReply: Codable, Sendable {
   var `protocol`: Int
