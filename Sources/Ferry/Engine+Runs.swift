@@ -52,8 +52,8 @@ extension Engine {
       manifest.destination.home = home
     }
     let chosen = manifest
-    return try await Threads.run {
-      try self.look(chosen, run: receipt.run) { destination in
+    return try await Visit.run { visit in
+      try self.look(chosen, run: receipt.run, visit) { destination in
         // `local` is whatever machine this is; with a receipt in hand it may be another than it was.
         if address == nil, destination.isLocal, destination.hello.host != receipt.destination.host {
           throw FerryError(
@@ -74,8 +74,8 @@ extension Engine {
     }
   }
 
-  private func look<Value>(_ manifest: Manifest, run: String, _ body: (NodeConnection) throws -> Value) throws -> Value {
-    let node = try NodeConnection(manifest.destination, side: .destination, configuration: configuration) { _, _ in }
+  private func look<Value>(_ manifest: Manifest, run: String, _ visit: Visit, _ body: (NodeConnection) throws -> Value) throws -> Value {
+    let node = try NodeConnection(manifest.destination, side: .destination, configuration: configuration, visit: visit) { _, _ in }
     defer { node.close() }
     let secrets = try SecretResolver.controllerSecrets(of: manifest.state)
     _ = try node.open(manifest.openRequest(run: run, side: .destination, epoch: 0, secrets: secrets, visitor: true))

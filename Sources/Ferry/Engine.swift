@@ -17,6 +17,8 @@ public final class Engine: Sendable {
     public var quiet = true
     /// The configuration file of ssh in place of the user's own: `FERRY_SSH_CONFIG`.
     public var sshConfig: String? = Environment.all["FERRY_SSH_CONFIG"].flatMap { $0.isEmpty ? nil : Files.absolute($0) }
+    /// What strikes at a point of a run, for tests that prove what a loss leaves behind; nil: nothing. docs/runs.md has the words.
+    public var faults: String?
 
     /// The key of each direct channel. A test's own tells whether it shows up anywhere.
     var newKey: @Sendable () -> ChannelKey = { ChannelKey() }
@@ -86,11 +88,11 @@ public final class Engine: Sendable {
       text: text, file: file, folder: Files.absolute(folder), parameters: parameters, providers: configuration.catalog().schemas)
   }
 
-  /// Asks both nodes whether the migration can be run; changes nothing there.
+  /// Asks both nodes whether the migration can be run; changes nothing there. Cancelling the task ends it.
   public func check(_ manifest: Manifest, options: RunOptions = RunOptions()) async throws -> PreflightReport {
     try options.demandFit(manifest)
-    return try await Threads.run {
-      try self.look(manifest) {
+    return try await Visit.run { visit in
+      try self.look(manifest, visit) {
         try Preflight(manifest: manifest, options: options, pins: self.configuration.pins()).run([$0, $1]) {
           try Threads.inOrder($0, $1)
         }
@@ -98,11 +100,11 @@ public final class Engine: Sendable {
     }
   }
 
-  /// What a run would do; changes nothing.
+  /// What a run would do; changes nothing. Cancelling the task ends it.
   public func plan(_ manifest: Manifest, options: RunOptions = RunOptions()) async throws -> Plan {
     try options.demandFit(manifest)
-    let (preflight, channel) = try await Threads.run {
-      try self.look(manifest) { source, destination in
+    let (preflight, channel) = try await Visit.run { visit in
+      try self.look(manifest, visit) { source, destination in
         (
           try Preflight(manifest: manifest, options: options, pins: self.configuration.pins()).run([source, destination]) {
             try Threads.inOrder($0, $1)
@@ -193,10 +195,10 @@ public final class Engine: Sendable {
   }
 
   /// Visits both nodes without leaving anything there.
-  func look<Value>(_ manifest: Manifest, _ body: (NodeConnection, NodeConnection) throws -> Value) throws -> Value {
+  private func look<Value>(_ manifest: Manifest, _ visit: Visit, _ body: (NodeConnection, NodeConnection) throws -> Value) throws -> Value {
     let secrets = try SecretResolver.controllerSecrets(of: manifest.state)
     let nodes = try Threads.map(Side.allCases) { side in
-      let node = try NodeConnection(manifest.node(side), side: side, configuration: self.configuration) { _, _ in }
+      let node = try NodeConnection(manifest.node(side), side: side, configuration: self.configuration, visit: visit) { _, _ in }
       _ = try node.open(manifest.openRequest(run: "look", side: side, epoch: 0, secrets: secrets, visitor: true))
       return node
     }

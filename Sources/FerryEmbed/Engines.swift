@@ -24,6 +24,10 @@ public func engineOpen(_ options: UnsafePointer<ferry_options>?, _ engine: Unsaf
 @_cdecl("ferry_engine_close")
 public func engineClose(_ engine: OpaquePointer?) { release(engine, Engine.self) }
 
+/// `ferry_engine_interrupt`
+@_cdecl("ferry_engine_interrupt")
+public func engineInterrupt(_ engine: OpaquePointer?) { (try? object(engine, Engine.self)).map(interrupt) }
+
 /// `ferry_engine_ask`
 @_cdecl("ferry_engine_ask")
 public func engineAsk(_ engine: OpaquePointer?, _ run: UnsafePointer<CChar>?, _ what: Int32, _ error: ErrorPlace) -> ferry_status {
@@ -70,7 +74,7 @@ public func engineVerify(
 ) -> ferry_status {
   attempt(error) {
     let (engine, receipt) = (try object(engine, Engine.self), try told(receipt, "receipt"))
-    try json.put(text(waited { try await engine.verify(receipt) }))
+    try json.put(text(waited(on: engine) { try await engine.verify(receipt) }))
   }
 }
 

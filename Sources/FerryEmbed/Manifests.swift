@@ -60,7 +60,7 @@ public func check(
 ) -> ferry_status {
   attempt(error) {
     let (engine, manifest, options) = (try object(engine, Engine.self), try FerryEmbed.manifest(manifest), try RunOptions(options))
-    try json.put(text(waited { try await engine.check(manifest, options: options) }))
+    try json.put(text(waited(on: engine) { try await engine.check(manifest, options: options) }))
   }
 }
 
@@ -72,6 +72,6 @@ public func plan(
 ) -> ferry_status {
   attempt(error) {
     let (engine, manifest, options) = (try object(engine, Engine.self), try FerryEmbed.manifest(manifest), try RunOptions(options))
-    try json.put(text(waited { try await engine.plan(manifest, options: options) }))
+    try json.put(text(waited(on: engine) { try await engine.plan(manifest, options: options) }))
   }
 }

@@ -23,6 +23,7 @@ import Testing
       same(ferry_embed_minor, embedMinor), same(ferry_version, libraryVersion), same(ferry_free, textFree),
       same(ferry_error_free, errorFree),
       same(ferry_engine_open, engineOpen), same(ferry_engine_close, engineClose), same(ferry_engine_ask, engineAsk),
+      same(ferry_engine_interrupt, engineInterrupt),
       same(ferry_engine_history, engineHistory), same(ferry_engine_status, engineStatus), same(ferry_engine_receipt, engineReceipt),
       same(ferry_engine_verify, engineVerify), same(ferry_engine_cleanup, engineCleanup), same(ferry_engine_plugins, enginePlugins),
       same(ferry_schema, schema), same(ferry_manifest_load, manifestLoad), same(ferry_manifest_parse, manifestParse),

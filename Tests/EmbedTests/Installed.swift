@@ -10,7 +10,7 @@ struct Installed {
 
   init() throws {
     folder = try TemporaryFolder()
-    stage = Files.absolute(Environment.all["FERRY_STAGE"] ?? "\(Products.repository)/.build/stage")
+    stage = Products.stage
     guard Files.exists(library) else {
       throw FerryError(.notFound, "there is no \(library)", hint: "`Scripts/build debug && Scripts/stage .build/stage debug` lays it out")
     }

@@ -10,10 +10,12 @@ import Testing
 
   init() throws { installed = try Installed() }
 
-  private func probe(_ what: String, _ worlds: [(World, String)], _ flags: [String] = ["-fsanitize=address"]) throws -> JSONValue {
+  private func probe(_ what: String, _ worlds: [(World, String)], _ flags: [String] = ["-fsanitize=address"], more: [String] = []) throws
+    -> JSONValue
+  {
     let program = try installed.compile("Tests/EmbedTests/Programs/probe.c", flags)
     let world = worlds[0].0
-    let arguments = worlds.flatMap { [$0.folder("state"), $1] }
+    let arguments = worlds.flatMap { [$0.folder("state"), $1] } + more
     let outcome = try installed.run([program, what, Products.ferry, world.folder("plugins")] + arguments, in: world)
     #expect(outcome.code == 0 && outcome.errors == "", "\(outcome.code) \(outcome.errors)")
     return try JSONValue(parsing: outcome.output.split(separator: "\n").last ?? "null")
@@ -61,6 +63,19 @@ import Testing
     #expect(found["asked"]?.int == 1 && found["code"]?.int == 130 && found["class"]?.string == "cancelled", "\(found)")
     #expect(found["status"]?.int == Int64(ErrorClass.cancelled.status))
     #expect(try world.complaints(serving: "a") == [])
+  }
+
+  @Test("a check and a plan that wait are ended from another thread; another engine's go on, and nothing is left behind")
+  func interrupted() throws {
+    let world = try World()
+    try Misbehaviour.install(in: world)
+    try world.folder.write("misbehave", "source check wait")
+    let found = try probe(
+      "interrupted", [(world, world.manifestFile())], more: [world.folder("misbehave-reached"), world.folder("misbehave")])
+    let cancelled: JSONValue = [.int(Int64(ErrorClass.cancelled.status)), "cancelled"]
+    #expect(found == [cancelled, cancelled, [0, ""]], "\(found)")
+    #expect(try world.complaints(serving: "a") == [])
+    try waitFor("the visits' agents to end") { world.processes().isEmpty }
   }
 
   @Test("a handle that is closed in the middle of a run has it go back first")

@@ -35,9 +35,8 @@ import Testing
     #expect(try kinds(outcome.output).last == "result")
   }
 
-  @Test("Ctrl-C in the C program has the run go back")
-  func interrupt() throws {
-    let world = try World()
+  /// Runs the C program, which waits before its seal for `meanwhile`. That gets the program's process.
+  private func waiting(_ world: World, _ meanwhile: @escaping @Sendable (_ pid: Int32) throws -> Void) throws -> Command.Outcome {
     let manifest = try world.manifestFile(extra: "cutover: { hold-before: [seal] }")
     let pid = world.folder("pid")
     let ended = Lock<Command.Outcome?>(nil)
@@ -48,9 +47,15 @@ import Testing
       }
       try waitFor("the run to wait before its seal", seconds: 120) { try world.hasSaid("\"kind\":\"waiting\"") }
       let number = try Int32(world.folder.read("pid").filter(\.isNumber))
-      kill(try #require(number), SIGINT)
+      try meanwhile(try #require(number))
     }
-    let outcome = try #require(ended.withLock { $0 })
+    return try #require(ended.withLock { $0 })
+  }
+
+  @Test("Ctrl-C in the C program has the run go back")
+  func interrupt() throws {
+    let world = try World()
+    let outcome = try waiting(world) { kill($0, SIGINT) }
     #expect(outcome.code == 130 && outcome.errors.contains("cancelled: "), "\(outcome.errors)")
     #expect(try world.complaints(serving: "a") == [])
   }
@@ -67,10 +72,56 @@ import Testing
   @Test("a dead agent is an error of the run, and no signal to the program")
   func lostAgent() throws {
     let world = try World()
-    let outcome = try installed.run(
-      [move, world.manifestFile()], in: world, environment: ["FERRY_FAULT": "source-agent@quiesce@source intended"])
+    let outcome = try waiting(world) { _ in
+      let agents = world.processes().filter { pid in
+        let words = ((try? Files.read("/proc/\(pid)/cmdline")) ?? []).split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+        return words.dropFirst().first == "agent" && words.contains(world.folder("a/home"))
+      }
+      #expect(agents.count == 1)
+      for agent in agents { kill(agent, SIGKILL) }
+      let run = try world.onlyRun()
+      try world.engine.proceed(try #require(run).id)
+    }
     #expect(outcome.code == 1 && outcome.errors.contains("the agent on a was ended by signal 9"), "\(outcome.code) \(outcome.errors)")
     #expect(try world.complaints(serving: "a") == [])
+  }
+
+  @Test("what the environment says for tests of the command strikes no program that embeds Ferry")
+  func faults() throws {
+    let world = try World()
+    let points = world.folder("points")
+    for fault in ["controller@1", "list:\(points)"] {
+      let outcome = try installed.run([move, world.manifestFile()], in: world, environment: ["FERRY_FAULT": fault])
+      #expect(outcome.code != 137 && outcome.output.contains("\"kind\":\"result\""), "\(fault): \(outcome.reason)")
+    }
+    #expect(!Files.exists(points))
+    #expect(try world.complaints(serving: "b") == [])
+    // The same order to the command is obeyed.
+    let other = try World()
+    #expect(try other.ferry("run", other.manifestFile(), fault: "list:\(points)").succeeded && Files.exists(points))
+  }
+
+  @Test("a duration is a number of seconds, in the library's JSON as in the command's, and Swift's own form is still read")
+  func durations() throws {
+    let world = try World()
+    let manifest = try world.manifestFile(extra: "cutover: { max-downtime: 1m30s, watchdog: 2m500ms }")
+    let program = try installed.run([move, manifest], in: world)
+    let line = try #require(program.errors.split(separator: "\n").first { $0.hasPrefix("run ") })
+    let shown = [
+      try JSONValue(parsing: line.drop { $0 != "{" })["manifest"],
+      try JSONValue(parsing: world.ferry("plan", manifest, "--json").output)["manifest"],
+    ]
+    for manifest in shown {
+      #expect(manifest?["cutover"]?["maxDowntime"] == 90 && manifest?["cutover"]?["watchdog"] == .double(120.5), "\(shown)")
+      #expect(manifest?["services"]?.array?.first?["stopTimeout"] == 60)
+    }
+    var read = try #require(shown[0])
+    #expect(try read.decode(Manifest.self).cutover.watchdog == .milliseconds(120_500))
+    #expect(try JSONValue(encoding: read.decode(Manifest.self)) == read)
+    var cutover = try #require(read["cutover"])
+    cutover["maxDowntime"] = try JSONValue(encoding: [Duration.seconds(90)]).array?.first
+    read["cutover"] = cutover
+    #expect(try read.decode(Manifest.self).cutover.maxDowntime == .seconds(90))
   }
 
   @Test("the Python program moves a service by ctypes, from a manifest in memory")

@@ -66,6 +66,21 @@ import Testing
     #expect(try world.complaints(serving: "a") == [])
   }
 
+  @Test("a check and a plan end with their task", arguments: [false, true])
+  func visits(plans: Bool) async throws {
+    let world = try World()
+    try Misbehaviour.install(in: world)
+    try world.folder.write("misbehave", "source check wait")
+    let manifest = world.manifest()
+    let task = Task { if plans { _ = try await world.engine.plan(manifest) } else { _ = try await world.engine.check(manifest) } }
+    // On a thread: the pool that the task needs is small.
+    try await Threads.run { try waitFor("the plugin to be asked") { Files.exists(world.folder("misbehave-reached")) } }
+    task.cancel()
+    let error = await #expect(throws: FerryError.self) { try await task.value }
+    #expect(error?.class == .cancelled, "\(String(describing: error))")
+    try await Threads.run { try waitFor("the visits' agents to end") { world.processes().isEmpty } }
+  }
+
   @Test("a session that cannot take its run up says why in its result")
   func taken() async throws {
     let world = try World()

@@ -2,7 +2,7 @@ import FerrySystem
 import TestSupport
 
 /// The teaching plugin with a wrapper around each call that can go wrong in every way a plugin can, when a file beside the nodes says so:
-/// `SIDE CALL HOW`, where CALL may carry `-final`.
+/// `SIDE CALL HOW`, where CALL may carry `-final`. A call that waits makes a file of that name with `-reached`, and goes on once the first is gone.
 package enum Misbehaviour {
   static let source = #"""
     #define _GNU_SOURCE
@@ -37,6 +37,12 @@ package enum Misbehaviour {
         sleep(600);
       }
       if (strcmp(how, "hang") == 0) sleep(600);
+      if (strcmp(how, "wait") == 0) {
+        char reached[4200];
+        snprintf(reached, sizeof reached, "%s-reached", order_file);
+        close(open(reached, O_WRONLY | O_CREAT, 0600));
+        while (access(order_file, F_OK) == 0) usleep(10000);
+      }
       return strcmp(how, "error") == 0;
     }
 
@@ -51,7 +57,7 @@ package enum Misbehaviour {
         if (told(#call, args->flags, how) && strcmp(how, "unread") == 0) host->reply(host, "{\"unread\": [\"one\", \"two\"]}"); \
         return status; \
       }
-    WRAP(prepare) WRAP(transfer) WRAP(receive) WRAP(freeze) WRAP(thaw) WRAP(digest) WRAP(activate)
+    WRAP(check) WRAP(prepare) WRAP(transfer) WRAP(receive) WRAP(freeze) WRAP(thaw) WRAP(digest) WRAP(activate)
 
     static ferry_status misbehaving_create(const ferry_host *host, const ferry_item *item, void **self) {
       const char *path = strstr(item->config, "/tmp/");
@@ -71,7 +77,7 @@ package enum Misbehaviour {
       outer = inner;
       create_inner = inner.create;
       outer.create = misbehaving_create;
-      outer.prepare = wrapped_prepare; outer.transfer = wrapped_transfer; outer.receive = wrapped_receive;
+      outer.check = wrapped_check; outer.prepare = wrapped_prepare; outer.transfer = wrapped_transfer; outer.receive = wrapped_receive;
       outer.freeze = wrapped_freeze; outer.thaw = wrapped_thaw; outer.digest = wrapped_digest; outer.activate = wrapped_activate;
       module.providers = providers;
       return &module;

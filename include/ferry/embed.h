@@ -127,6 +127,10 @@ ferry_status ferry_check(
 ferry_status ferry_plan(
     ferry_engine *engine, const ferry_manifest *manifest, const ferry_run_options *options, char **json, ferry_error **error);
 
+/* Ends every ferry_check, ferry_plan and ferry_engine_verify that waits on this engine: they return FERRY_CANCELLED, and have changed nothing.
+ * Returns at once; a call that begins later is not meant. Sessions go on. NULL is no error. */
+void ferry_engine_interrupt(ferry_engine *engine);
+
 /* ---- Sessions: a run at work -------------------------------------------------------------------------------------------------- */
 
 /* A run that this process takes to its end, on threads of the library. */

@@ -16,14 +16,16 @@ final class NodeConnection: Sendable {
   private let over = Signal()
   private let used = Lock<[String: PluginFile]>([:])
 
-  /// Starts an agent on a node.
+  /// Starts an agent on a node. A visit can be cancelled.
   init(
-    _ spec: NodeSpec, side: Side, configuration: Engine.Configuration, report: @escaping @Sendable (AgentNotification, JSONValue) -> Void
+    _ spec: NodeSpec, side: Side, configuration: Engine.Configuration, visit: Visit? = nil,
+    report: @escaping @Sendable (AgentNotification, JSONValue) -> Void
   ) throws {
     self.side = side
     name = spec.name
     isLocal = spec.node == "local"
     transport = try spec.transport(configuration)
+    visit?.takes(transport)
     do {
       let agent = try transport.start(["agent"] + (spec.home.map { ["--home", $0] } ?? []))
       agentProcess = agent

@@ -201,6 +201,51 @@ static void closed(const char *state, const char *path) {
   ferry_engine_close(engine);
 }
 
+struct visit {
+  ferry_engine *engine;
+  ferry_manifest *manifest;
+  int plans;
+  ferry_status status;
+  char class_name[32];
+};
+
+static void *look(void *argument) {
+  struct visit *visit = argument;
+  char *json = NULL;
+  ferry_error *error = NULL;
+  visit->status = (visit->plans ? ferry_plan : ferry_check)(visit->engine, visit->manifest, NULL, &json, &error);
+  snprintf(visit->class_name, sizeof visit->class_name, "%s", error ? error->class_name : "");
+  ferry_error_free(error);
+  ferry_free(json);
+  return NULL;
+}
+
+/* A check and a plan that wait for a plugin are ended by another thread: `asked` is the file that says that the plugin was asked. Another engine's
+ * check goes on, until what the plugin waits for, `waits`, is gone. */
+static void interrupted(const char *state, const char *path, const char *asked, const char *waits) {
+  ferry_engine *one = open_engine(state), *other = open_engine(state);
+  ferry_manifest *manifest = load(one, path);
+  struct visit visits[3] = {{.engine = one}, {.engine = one, .plans = 1}, {.engine = other}};
+  pthread_t threads[3];
+  for (int i = 0; i < 3; i++) {
+    unlink(asked);
+    visits[i].manifest = manifest;
+    pthread_create(&threads[i], NULL, look, &visits[i]);
+    for (int times = 0; times < 6000 && access(asked, F_OK) != 0; times++) usleep(10000);
+  }
+  ferry_engine_interrupt(NULL);
+  ferry_engine_interrupt(one);
+  for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+  unlink(waits);
+  pthread_join(threads[2], NULL);
+  printf("[");
+  for (int i = 0; i < 3; i++) printf("%s[%d,\"%s\"]", i ? "," : "", visits[i].status, visits[i].class_name);
+  puts("]");
+  ferry_manifest_close(manifest);
+  ferry_engine_close(one);
+  ferry_engine_close(other);
+}
+
 int main(int count, char **arguments) {
   if (count < 6) return 2;
   ferry_program = arguments[2], plugins[0] = arguments[3];
@@ -208,5 +253,6 @@ int main(int count, char **arguments) {
   if (strcmp(arguments[1], "pair") == 0 && count > 7) pair(arguments + 4);
   if (strcmp(arguments[1], "cancelled") == 0) cancelled(arguments[4], arguments[5]);
   if (strcmp(arguments[1], "closed") == 0) closed(arguments[4], arguments[5]);
+  if (strcmp(arguments[1], "interrupted") == 0 && count > 7) interrupted(arguments[4], arguments[5], arguments[6], arguments[7]);
   return 0;
 }
