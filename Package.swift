@@ -47,6 +47,7 @@ let suites = [
   tests("TreeTests", ["FerryTree", "FerryArchive", "FerrySystem", "CLinux", "TestSupport"]),
   tests("CommandTests", ["FerryCommand", "Ferry", "FerrySystem", "TestSupport"]),
   tests("EmbedTests", ["FerryEmbed", "CFerry", "Ferry", "FerrySystem", "RunSupport", "TestSupport"], exclude: ["Programs"]),
+  tests("SkeletonTests", ["Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("ServiceTests", ["Ferry", "FerrySystem", "RunSupport", "TestSupport"]),
   tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),
   tests("ConformanceTests", ["Ferry", "FerryConformance", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"]),

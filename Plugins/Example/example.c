@@ -1,6 +1,6 @@
 /* A whole Ferry plugin in plain C: the provider example-file moves one regular file, its content and its mode.
  *
- *     cc -shared -fPIC -Iinclude -o example.so Plugins/Example/example.c
+ *     cc -shared -fPIC -IINCLUDE -o example-file.so FILE.c      INCLUDE: the folder of ferry/plugin.h
  *
  * Both ends are here: transfer() is transfer-state at the source, receive() is receive-state at the destination. At the destination the
  * file is received under a name of the run's own beside its target and gets its real name in activate(); what was there before is kept
@@ -381,7 +381,7 @@ static const char schema[] =
     "\"required\": [\"file\"], \"additionalProperties\": false, \"properties\": {\"file\": {\"type\": \"string\", "
     "\"pattern\": \"^/(.*[^/])?$\", \"description\": \"absolute path of a regular file\"}}}}}";
 
-static const ferry_provider example_file = {
+static const ferry_provider provider = {
     .struct_size = sizeof(ferry_provider),
     .id = "example-file",
     .summary = "moves one regular file: content and mode",
@@ -390,9 +390,9 @@ static const ferry_provider example_file = {
     .activate = activate, .deactivate = deactivate, .discard = discard, .release = release, .retire = retire, .cancel = cancel,
 };
 
-static const ferry_provider *const providers[] = {&example_file};
+static const ferry_provider *const providers[] = {&provider};
 static const ferry_module module = {
-    .struct_size = sizeof(ferry_module), .abi_minor = FERRY_ABI_MINOR, .name = "Example", .version = "1.0", .vendor = "Ferry",
+    .struct_size = sizeof(ferry_module), .abi_minor = FERRY_ABI_MINOR, .name = "ExampleFile", .version = "1.0", .vendor = "Example",
     .provider_count = 1, .providers = providers,
 };
 

@@ -59,7 +59,7 @@ import Testing
     #expect(try desk.ferry("status", run, "--json").lines() == [desk.ferry("history", "--json").lines()[0]])
     #expect(try desk.ferry("receipt", run, "--json").lines().first?["run"]?.string == run)
     #expect(try desk.ferry("verify", run, "--json").lines().first?["items"]?.array?.count == 1)
-    #expect(try desk.ferry("plugins", "list", "--json").lines().first?["module"]?["name"] == "Example")
+    #expect(try desk.ferry("plugins", "list", "--json").lines().first?["module"]?["name"] == "ExampleFile")
     #expect(try desk.ferry("plugins", "describe", "example-file", "--json").lines().first?["id"] == "example-file")
     #expect(try desk.ferry("node", "status", "--home", desk.folder("b/ferry"), "--json").lines().first?["state"] == "active")
     #expect(try desk.ferry("schema", "--json").lines().first?["properties"]?["state"] != nil)

@@ -14,7 +14,7 @@ final class Cluster: Sendable {
 
   /// An installed tree: the one that Scripts/test lays out.
   static let tree: String? = {
-    let stage = Files.absolute(Environment.all["FERRY_STAGE"] ?? "\(Products.repository)/.build/stage")
+    let stage = Products.stage
     if Files.exists("\(stage)/bin/ferry") { return stage }
     print("skipped: the tests of modules need the installed tree in FERRY_STAGE")
     return nil

@@ -14,6 +14,9 @@ public enum Products {
   /// The `ferry` command.
   public static let ferry = "\(folder)/ferry"
 
+  /// The installed tree that `Scripts/stage` lays out, and `Scripts/test` names in FERRY_STAGE.
+  public static let stage = Files.absolute(Environment.all["FERRY_STAGE"] ?? "\(repository)/.build/stage")
+
   /// The repository: the first folder above the products that holds a Package.swift.
   public static let repository: String = {
     var candidate = folder

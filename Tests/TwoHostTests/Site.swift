@@ -55,7 +55,7 @@ enum Needs {
 
   /// An installed tree: the one that Scripts/test lays out.
   static let tree: String? = {
-    let stage = Files.absolute(Environment.all["FERRY_STAGE"] ?? "\(Products.repository)/.build/stage")
+    let stage = Products.stage
     if Files.exists("\(stage)/bin/ferry") { return stage }
     print("skipped: the tests of deploy: true need the installed tree in FERRY_STAGE")
     return nil

@@ -5,7 +5,7 @@ import FerryConformance
 struct PluginsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plugins", abstract: "What providers there are, and where they come from.",
-    subcommands: [List.self, Describe.self, Test.self, Pin.self])
+    subcommands: [List.self, Describe.self, New.self, Test.self, Pin.self])
 
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Lists the providers, and the plugins that cannot be used.")
