@@ -19,6 +19,11 @@ import Testing
       #include <stdlib.h>
       #include <string.h>
       int8_t narrow(int8_t a, uint16_t b, int64_t c, double d, uint8_t e) { return a == -7 && b == 65000 && c == -5000000000 && d == 0.5 && e == 200 ? -3 : 0; }
+      int16_t wide(int16_t a, uint32_t b, uint64_t c, int32_t d) { return a == -300 && b == 4000000000u && c == 9000000000000000000u && d == -70000 ? -200 : 0; }
+      uint64_t largest(void) { return 0xfffffffffffffff0u; }
+      uint8_t is_largest(uint64_t n) { return n == largest() ? 200 : 0; }
+      int64_t count_x(const char *at, int32_t length) { int64_t n = 0; for (int32_t i = 0; i < length; i++) n += at[i] == 'x'; return n; }
+      void *nothing(int32_t code) { errno = code; return 0; }
       double half(int32_t n) { return n / 2.0; }
       int32_t parts(const char *text, int32_t *length, char **rest, double *ratio) { *length = strlen(text); *rest = strchr(text, ':') + 1; *ratio = 0.25; return 0; }
       int32_t sum(int32_t count, ...) { va_list v; va_start(v, count); int32_t s = 0; for (int i = 0; i < count; i++) s += va_arg(v, int32_t); s += (int32_t)va_arg(v, double); va_end(v); return s; }
@@ -44,6 +49,15 @@ import Testing
 
   private static let functions = """
       narrow: { arguments: { a: int8, b: uint16, c: int64, d: double, e: uint8 }, returns: int8, success: any }
+      wide: { arguments: { a: int16, b: uint32, c: uint64, d: int32 }, returns: int16, success: any }
+      largest: { returns: uint64, success: any }
+      is_largest: { arguments: { n: uint64 }, returns: uint8, success: any }
+      count_x: { arguments: { data: buffer32 }, returns: int64, success: any }
+      nothing: { arguments: { code: int32 }, returns: pointer, success: nonnull, error: errno, hint: bring something }
+      null: { symbol: nothing, arguments: { code: int32 }, returns: pointer, success: nonnull }
+      zero: { symbol: minus, arguments: { n: int32 }, returns: int32, success: zero }
+      nonzero: { symbol: minus, arguments: { n: int32 }, returns: int32, success: nonzero }
+      positive: { symbol: minus, arguments: { n: int32 }, returns: int32, success: positive }
       half: { arguments: { n: int32 }, returns: double, success: any }
       parts: { arguments: { text: cstring, length: out int32, rest: out cstring, ratio: out double }, returns: int32, success: zero }
       sum: { arguments: { count: int32 }, variadic: { a: int32, b: int32, c: double }, returns: int32, success: any }
@@ -84,7 +98,8 @@ import Testing
       """
     let path = try folder.write("odd.yaml", text, mode: 0o644)
     return try Harness(
-      product: path, provider: "odd", folder: folder, from: ["path": "a:b"], to: [:], keys: ["level": -7], secrets: ["word": "hush"])
+      product: path, provider: "odd", folder: folder, from: ["path": "a:b"], to: [:], keys: ["level": -7, "deep": ["down": 5]],
+      secrets: ["word": "hush"])
   }
 
   private func check(_ steps: String...) throws -> JSONValue { try harness(check: steps).call(.source, .check) }
@@ -96,6 +111,25 @@ import Testing
         == 7)
     #expect(failure { _ = try check("x = half(3)", "half(x)") }?.message.contains("is int32, and this is a number") == true)
   }
+
+  @Test("so do those between, and a uint64 that is no int64")
+  func widthsBetween() throws {
+    #expect(try check("bytes = wide(-300, 4000000000, 9000000000000000000, -70000)", "bytes += 201")["bytes"] == 1)
+    #expect(try check("x = largest()", "bytes = is_largest(x)")["bytes"] == 200)
+  }
+
+  @Test("a value of the configuration is found by its path")
+  func paths() throws { #expect(try check("bytes = config.deep.down", "up = config.deep.up") == ["bytes": 5]) }
+
+  @Test(
+    "each rule takes what it is for as success, and else says what came back",
+    arguments: [
+      ("zero(0)", nil), ("zero(3)", "zero failed: it returned -3"), ("nonzero(3)", nil), ("nonzero(0)", "nonzero failed: it returned 0"),
+      ("positive(-1)", nil), ("positive(0)", "positive failed: it returned 0"), ("minus(0)", nil), ("minus(-9)", nil),
+      ("minus(9)", "minus failed: ?"), ("open_it()", nil), ("nothing(2)", "nothing failed: No such file or directory"),
+      ("null(2)", "null failed: it returned NULL"), ("silent(0)", nil), ("silent(2)", "silent failed: No such file or directory"),
+    ])
+  func rules(_ call: String, _ words: String?) throws { #expect(failure { _ = try check(call) }?.message == words) }
 
   @Test("values come back through pointers")
   func outs() throws {
@@ -150,6 +184,10 @@ import Testing
   @Test("a buffer knows its bounds, and a text is a buffer for what reads")
   func buffers() throws {
     #expect(try check("block = buffer(100)", "bytes = fill(block)", "entries = fill(block[4])") == ["bytes": 10, "entries": 4])
+    #expect(
+      try check("block = buffer(100)", "n = fill(block)", "bytes = count_x(block[4])", #"entries = count_x("xaxx")"#) == [
+        "bytes": 4, "entries": 3,
+      ])
     let error = failure { _ = try check("block = buffer(4)", "fill(block[5])") }
     #expect(error?.message == "block has 4 bytes, and 5 of them were wanted")
   }
@@ -168,6 +206,22 @@ import Testing
       return harness.log.contains("a:b")
     }
     #expect(!harness.log.contains("hush"))
+  }
+
+  @Test("both ends know the number of the pass, and whether it is the last")
+  func passes() throws {
+    let abilities = """
+      freeze: []
+          thaw: []
+          transfer: ['entries = pass', 'changed = final', 'print(channel, item)']
+          receive: ['wait_for_ever(channel)', 'entries = pass', 'changed = final']
+      """
+    let harness = try harness(check: [], more: abilities)
+    try harness.prepare()
+    for number: Int64 in 0...2 {
+      let (sent, received) = try harness.pass(final: number == 2)
+      for half in [sent, received] { #expect(half["entries"] == .int(number) && half["changed"] == (number == 2 ? 1 : 0), "\(half)") }
+    }
   }
 
   @Test("in place: the bytes of a pass arrive whole, or the pass fails; cancel ends it")

@@ -121,6 +121,18 @@ import Testing
     #expect(said.contains(":\(9 + before.count): \(words)"), "\(said)")
   }
 
+  @Test(
+    "what is no descriptor is called a descriptor all the same",
+    arguments: [
+      ("", "there is no descriptor in it"), ("a: 1\n---\nb: 2\n", "a descriptor is one document"),
+      ("a: !!int 1\n", "no meaning in a descriptor"),
+      ("a: &a [1]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a]\nname: x\n", "in the descriptor"),
+    ])
+  func words(_ text: String, _ words: String) throws {
+    let said = try errors(text)
+    #expect(said.contains(words) && !said.contains("manifest"), "\(said)")
+  }
+
   @Test("all mistakes are told at once")
   func all() throws {
     let said = try errors(
