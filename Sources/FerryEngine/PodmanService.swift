@@ -9,8 +9,8 @@ final class PodmanService: Sendable {
 
   /// Waits until it answers. Its socket lies in `folder`, or in one of the system's where that path is too long for a socket.
   init(folder: String) throws {
-    // 108 bytes are all that the kernel has for a socket's path.
-    let place = folder.utf8.count < 80 ? folder : (geteuid() == 0 ? "/run" : Environment.all["XDG_RUNTIME_DIR"] ?? "/tmp")
+    // 108 bytes are all that the kernel has for a socket's path, and the name takes up to 37 of them.
+    let place = folder.utf8.count < 70 ? folder : (geteuid() == 0 ? "/run" : Environment.all["XDG_RUNTIME_DIR"] ?? "/tmp")
     socket = "\(place)/ferry-podman-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
     address = try EngineAddress(socket)
     let null = try Descriptor.open("/dev/null", O_RDWR)
