@@ -202,8 +202,8 @@ typedef struct ferry_provider {
    * (source), "room" in bytes for it (destination), "versions" {tool: version}, "abilities" of the provider's own (destination): what can
    * be held there. The source is asked after the destination and has that in args.json as "abilities". [main] */
   ferry_call check;
-  /* Destination: create what receives, idempotently, and reply with the offer: "target" "private"|"in-place" (required), and any
-   * keys of the provider's own. Source: args.json has the "offer"; start trackers and holds. Undone by discard. Both: args.json has the
+  /* Destination: create what receives, idempotently, and reply with the offer: "target" "private"|"in-place" (required),
+   * "stops-source" true if freeze is an outage, and any keys of the provider's own. Source: args.json has the "offer"; start trackers and holds. Undone by discard. Both: args.json has the
    * "manifest" as in transfer. [main] */
   ferry_call prepare;
   /* transfer-state, source: one pass into the channels. args.json: "manifest" {"name", "digest", "mode"}. Result: "bytes" of content sent, "entries" looked at, "changed" entries sent,

@@ -19,12 +19,12 @@ extension RunDriver {
   func copy() throws -> Double {
     var convergence = Convergence(
       budget: budget, maxPasses: manifest.cutover.maxPasses, parallel: manifest.limits.parallel, stopAndStart: try earlierStopAndStart())
+    // Without services nothing is stopped, so nothing is gained by another pass: the final one follows at once.
+    let stopsNothing = try manifest.services.isEmpty && budget == nil && manifest.mode != .follow && !freezeStopsSomething()
     while true {
       try throwIfCancelled()
       let number = try nextPass()
       guard let moved = try persistentPass(number) else { continue }
-      // Without services nothing is stopped, so nothing is gained by another pass: the final one follows at once.
-      let stopsNothing = manifest.services.isEmpty && budget == nil && manifest.mode != .follow
       let digests = stopsNothing || staysForever ? [] : try warmDigests(number)
       convergence.add(.init(transfer: moved.map(\.seconds), digest: digests, bytes: moved.reduce(0) { $0 + $1.bytes }))
       if manifest.mode == .follow {
@@ -45,6 +45,11 @@ extension RunDriver {
     requests.clear(.cutover)
     try throwIfPredictionMisses(convergence.predictedOutage)
     return convergence.predictedOutage
+  }
+
+  /// Whether the `freeze` of an item is an outage, as its provider's offer says.
+  private func freezeStopsSomething() throws -> Bool {
+    try node(entry.sides.last ?? .source).record().offers.values.contains { $0["stops-source"]?.bool == true }
   }
 
   /// Whether an item is followed for ever: its passes stay, and what goes wrong in one is tried again rather than undone.
