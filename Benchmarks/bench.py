@@ -22,6 +22,7 @@ import channels
 import containers
 import hosts
 import layers
+import memory
 import records
 import samples
 import sshd
@@ -149,7 +150,8 @@ def main():
     parser.add_argument("--large-bytes", type=int, default=2_000_000_000)
     parser.add_argument("--changes", type=int, nargs="*", default=[10_000, 100_000])
     parser.add_argument("--volume-bytes", type=int, default=1 << 30)
-    parser.add_argument("--only", choices=["runs", "hosts", "layers", "containers", "channels", "trees", "records", "backups"])
+    parser.add_argument("--memory-bytes", type=int, default=256 << 20)
+    parser.add_argument("--only", choices=["runs", "hosts", "layers", "containers", "memory", "channels", "trees", "records", "backups"])
     parser.add_argument("--backup-bytes", type=int, default=1_000_000_000)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--tree-files", type=int, default=100_000)
@@ -176,6 +178,8 @@ def main():
             backups.Backups(bench, ROOT, options.files, options.backup_bytes).measure(options.rounds)
         if options.only in (None, "containers") and layers.available() and sshd.available():
             containers.Containers(bench, ROOT, options.volume_bytes).measure(min(options.rounds, 3))
+        if options.only in (None, "memory") and memory.available() and sshd.available():
+            memory.Memory(bench, ROOT, options.volume_bytes, options.memory_bytes).measure(min(options.rounds, 3))
         if options.only in (None, "channels"):
             streams = channels.Channels(bench.ferry, options.stage / "include", ROOT, options.channel_bytes, min(options.rounds, 3)).measure()
         if options.only in (None, "trees") and sshd.available():

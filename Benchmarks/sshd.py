@@ -16,10 +16,10 @@ def available():
 
 
 class SSHD:
-    """`path` is what those who log in have as PATH. `config` is for `ssh -F`, `port` for an address."""
+    """`path` is what those who log in have as PATH. `config` is for `ssh -F`, `port` for an address. `prefix` goes before its command."""
 
-    def __init__(self, folder, path=None):
-        self.folder = folder
+    def __init__(self, folder, path=None, prefix=()):
+        self.folder, self.prefix = folder, prefix
         folder.mkdir(mode=0o700)
         for name in ("host", "user"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
@@ -37,7 +37,7 @@ class SSHD:
             "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  GlobalKnownHostsFile /dev/null\n")
 
     def __enter__(self):
-        self.process = subprocess.Popen([PROGRAM, "-D", "-f", self.folder / "sshd_config"], stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*self.prefix, PROGRAM, "-D", "-f", self.folder / "sshd_config"], stderr=subprocess.DEVNULL)
         for _ in range(500):
             try:
                 socket.create_connection(("127.0.0.1", self.port)).close()
