@@ -6,6 +6,7 @@ class ContainerProvider: EngineProvider {
 
   init(_ context: ProviderContext, _ kind: EngineKind) throws {
     config = try context.decodeConfig()
+    if let key = config.idleKey { throw FerryError(.invalid, key) }
     super.init(context, kind, at: config.endpoint.engine)
   }
 

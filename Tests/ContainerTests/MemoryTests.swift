@@ -5,15 +5,6 @@ import TestSupport
 import Testing
 
 @Suite("Memory of containers", .enabled(if: TestEngine.available), .serialized) struct MemoryTests {
-  /// A criu that this kernel knows, below .build.
-  private static let criu = Result {
-    let outcome = try Command(["\(Products.repository)/Scripts/criu"], timeout: .seconds(600)).run()
-    guard outcome.succeeded, let folder = outcome.output.split(separator: "\n").last else {
-      throw FerryError(.internal, "Scripts/criu: \(outcome.errors)")
-    }
-    return String(folder)
-  }
-
   /// Counts in a variable of a shell, and nowhere else: what it writes it never reads.
   private func start(_ engine: TestEngine, _ name: String, _ options: [String] = []) throws {
     let script = "i=0; while :; do i=$((i + 1)); echo $i >> /all; sleep 0.02; done"
@@ -26,7 +17,10 @@ import Testing
     try engine.call("exec", name, "cat", "/all").output.split(separator: "\n").compactMap { Int($0) }
   }
 
-  private func harness(_ from: TestEngine, _ to: TestEngine, _ name: String, _ folder: TemporaryFolder, podman: [String]? = nil) throws
+  private func harness(
+    _ from: TestEngine, _ to: TestEngine, _ name: String, _ folder: TemporaryFolder, podman: [String]? = nil,
+    keys: [String: JSONValue] = [:]
+  ) throws
     -> Harness
   {
     func end(_ engine: TestEngine) -> JSONValue {
@@ -36,7 +30,9 @@ import Testing
     var target = end(to)
     if let podman { target["podman"] = .array(podman.map { .string($0) }) }
     return try Harness(
-      product: "container", provider: "podman-memory", folder: folder, from: end(from), to: target, programs: try Self.criu.get())
+      product: "container", provider: "podman-container", folder: folder, from: end(from), to: target,
+      keys: keys.merging(["live": true]) { $1 },
+      programs: try TestCriu.folder())
   }
 
   @Test("a counter in memory goes on counting at the destination, without a gap")
@@ -73,7 +69,7 @@ import Testing
     let harness = try harness(from, to, name, folder, podman: ["/bin/sh", "-c", "echo Error: no >&2; exit 1"])
     var last = 0
     _ = try harness.moveUntilVerified { last = try numbers(from, name).count }
-    #expect(failure { try harness.call(.destination, .activate) }?.message.contains("restore` of \(name) failed: Error: no") == true)
+    #expect(failure { try harness.call(.destination, .activate) }?.message.contains("restore` failed: Error: no") == true)
     harness.killBoth()
     for call in [ProviderCall.deactivate, .discard] { try harness.call(.destination, call) }
     for _ in 0..<2 { try harness.call(.source, .thaw) }
@@ -93,5 +89,15 @@ import Testing
     try harness.prepare()
     #expect(failure { try harness.pass() }?.message.contains("processes go on with what is at the same path") == true)
     #expect(try from.run("container", "inspect", "--format", "{{.State.Running}}", name) == "true")
+  }
+
+  @Test("Docker cannot take memory along, and check says what can be done instead") func docker() throws {
+    let (from, to) = try Pair.of(.docker)
+    let name = Pair.name("standing")
+    try from.start(name)
+    let move = try Move(from, to, name, keys: ["live": true])
+    for side in Side.allCases {
+      #expect(try move.notices(side) == ["Docker cannot take a running container to another host: its checkpoints cannot leave it"])
+    }
   }
 }

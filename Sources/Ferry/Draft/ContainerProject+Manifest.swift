@@ -9,6 +9,11 @@ extension ContainerProject {
       throw FerryError(
         .invalid, "'\(name)' are \(containers.count) containers, and one name is given for all", hint: "leave `--to-name` out")
     }
+    if terms.live, engine == .docker {
+      throw FerryError(
+        .unsupported, "Docker cannot take a running container to another host: its checkpoints cannot leave it",
+        hint: "leave `--live` out: the container is stopped, moved and started; nothing was written")
+    }
     return Draft(files: [Draft.File("\(name).yaml", text(terms))], notes: notes(terms))
   }
 
@@ -50,16 +55,22 @@ extension ContainerProject {
         "destination: { node: \"ssh://root@${target}\", deploy: true }",
       ]
     }
-    lines += [
+    lines += serviceLines(terms) + ["", "state:"] + volumeLines(terms) + folderLines(terms)
+    for container in containers.reversed() { lines += containerLines(container, terms) }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// Processes that are to go on are nobody's to stop.
+  private func serviceLines(_ terms: Terms) -> [String] {
+    guard !terms.live else { return [] }
+    var lines = [
       "", "# Stopped in this order, held down whatever their restart policy, and started at the destination in reverse.", "services:",
     ]
     for container in containers {
       lines.append("  - \(engine.rawValue): \(container.name)")
       if let other = terms.newName { lines.append("    destination: { name: \(quoted(other)) }") }
     }
-    lines += ["", "state:"] + volumeLines(terms) + folderLines(terms)
-    for container in containers.reversed() { lines += containerLines(container, terms) }
-    return lines.joined(separator: "\n") + "\n"
+    return lines
   }
 
   // MARK: Items
@@ -103,7 +114,10 @@ extension ContainerProject {
     for container in containers {
       for volume in container.volumes {
         let there = terms.newName ?? container.name
-        if isAnonymous(volume.name) {
+        if terms.live {
+          // Processes go on with the names that they were started with.
+          if isAnonymous(volume.name) { renamed[volume.name] = volume.name }
+        } else if isAnonymous(volume.name) {
           // The volumes of one container are called so by their provider.
           if containers.count > 1 { renamed[volume.name] = renamed[volume.name] ?? "\(there)-\(word(volume.place))" }
         } else if isSameEngine(terms), let name = terms.newName {
@@ -148,6 +162,19 @@ extension ContainerProject {
     }
     after = after.enumerated().filter { after.firstIndex(of: $0.element) == $0.offset }.map(\.element)
     let afterLine = after.isEmpty ? [] : ["    after: [\(after.map(quoted).joined(separator: ", "))]"]
+    guard !terms.live else {
+      return [
+        "  # The container \(container.name) as it runs: its processes with their memory, its settings, what was written beside its volumes, and those",
+        "  # layers of \(container.image) that the destination lacks. It stops for its checkpoint and goes on at the destination.",
+        "  - name: \(container.name)",
+        "    provider: podman-container",
+        "    live: true",
+        terms.connections.map { "    connections: \($0.rawValue)" }
+          ?? "    # connections: close   # established TCP connections are reset; `keep` takes them to a host of the same address",
+        "    from: { container: \(container.name) }",
+        "    to:   { container: \(quoted(there)) }",
+      ] + afterLine
+    }
     return [
       "  # The container \(container.name) with all its settings, and those layers of \(container.image) that the destination lacks.",
       "  - name: \(container.name)",

@@ -5,6 +5,9 @@ public struct ContainerProject: Sendable {
   /// The engines that containers are asked of.
   public enum Engine: String, Sendable, CaseIterable { case docker, podman }
 
+  /// What becomes of established TCP connections.
+  public enum Connections: String, Sendable, CaseIterable { case keep, close }
+
   /// What the manifest says beside what the containers are.
   public struct Terms: Sendable {
     /// The source goes on serving.
@@ -15,6 +18,10 @@ public struct ContainerProject: Sendable {
     public var node: String?
     /// Folders of the host that are mounted into the containers are moved as well.
     public var withFolders = false
+    /// Processes go on at the destination where they were.
+    public var live = false
+    /// What becomes of their established TCP connections; nil: with one of them a container stays where it is.
+    public var connections: Connections?
 
     /// As a move to a node that is told later.
     public init() {}

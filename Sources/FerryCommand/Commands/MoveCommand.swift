@@ -49,17 +49,25 @@ struct MoveCommand: ParsableCommand {
 struct ContainerOptions: ParsableArguments {
   @Option(help: ArgumentHelp("What the container is called at the destination.", valueName: "name")) var toName: String?
   @Flag(help: "Folders of the host that are mounted into the containers go along.") var withFolders = false
+  @Flag(help: "Processes go on with their memory, instead of being stopped and started (Podman).") var live = false
+  @Option(
+    help: ArgumentHelp(
+      "With --live, what becomes of established TCP connections: keep or close.", valueName: "what"))
+  var connections: ContainerProject.Connections?
 
   var terms: ContainerProject.Terms {
     var terms = ContainerProject.Terms()
-    (terms.newName, terms.withFolders) = (toName, withFolders)
+    (terms.newName, terms.withFolders, terms.live, terms.connections) = (toName, withFolders, live, connections)
     return terms
   }
 
   func validate() throws {
     if let toName, !Engine.isName(toName) { throw ValidationError("'\(toName)' is no name: letters, digits, '.', '_' and '-'") }
+    if connections != nil, !live { throw ValidationError("--connections is about containers that go on running: say --live as well") }
   }
 }
+
+extension ContainerProject.Connections: ExpressibleByArgument {}
 
 /// How containers are named on a command line.
 enum ContainerSubject {
