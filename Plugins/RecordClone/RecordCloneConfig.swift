@@ -63,7 +63,9 @@ struct RecordCloneConfig: Decodable {
         "user": {"type": "string", "minLength": 1, "description": "who logs in to a server, with the secret 'password'; without it nobody does"},
         "project": {"$ref": "#/$defs/project"}}},
       "to": {"type": "object", "required": ["store"], "additionalProperties": false, "properties": {
-        "store": {"type": "string", "pattern": "^sqlite:/.+$", "description": "the client's record store"},
+        "store": {"type": "string", "pattern": "^(sqlite:/.+|haystack\\+https?://.+)$",
+          "description": "the client: sqlite:/path of a record store, or haystack+https://host/api of a server that takes commits"},
+        "user": {"type": "string", "minLength": 1, "description": "who logs in to a server, with the secret 'to-password'"},
         "project": {"$ref": "#/$defs/project"}}},
       "filter": {"type": "string", "minLength": 1, "description": "what is cloned; the item makes a clone set with it"},
       "set": {"type": "string", "minLength": 1, "description": "the id of the clone set's record at the client; without filter it must be there"},

@@ -59,6 +59,13 @@ final class RecordCloneProvider: FollowingProvider {
         let digest = try ContentDigest.progenitors(store, Filter(filter), client: "", limit: config.max ?? 0)
         (report.entries, report.bytes) = (digest.count, digest.bytes)
       }
+    } else if isRemote {
+      if config.history == true { complain("the history of points goes into record stores only", "leave out 'history'") }
+      let target = try serverTarget()
+      if try !target.sink.takesCommits() { complain("\(endpoint) takes no commits, so nothing can be cloned into it") }
+      if config.filter == nil, try target.sink.cloneSet() == nil {
+        complain("\(endpoint) has no clone set @\(target.set)", "give the item a 'filter', and it makes one")
+      }
     } else if Files.exists(path) {
       let store = try RecordStore(path: path)
       if try store.isIsolated { complain("\(path) is isolated: it may be cloned from, and does not clone") }
@@ -73,6 +80,12 @@ final class RecordCloneProvider: FollowingProvider {
   }
 
   func prepare() throws -> Offer {
+    if isRemote {
+      let target = try serverTarget()
+      let set = try target.prepare(filter: config.filter, server: config.server)
+      let offer = RecordCloneOffer(project: target.store.project, filter: set.filter, max: config.max ?? 0)
+      return Offer(.inPlace, try JSONValue(encoding: offer).object ?? [:])
+    }
     let set = try target.prepare(filter: config.filter, server: config.server)
     let offer = RecordCloneOffer(project: try target.open().project, filter: set.filter, max: config.max ?? 0)
     return Offer(target.isNew ? .private : .inPlace, try JSONValue(encoding: offer).object ?? [:])
@@ -106,15 +119,23 @@ final class RecordCloneProvider: FollowingProvider {
   private func client() throws -> HaystackClient {
     let user = config.endpoint.user
     return HaystackClient(
-      String(config.endpoint.store.dropFirst("haystack+".utf8.count)), user: user,
-      password: try user == nil ? [] : context.secret("password"), project: config.endpoint.project ?? "",
-      cancellation: context.cancellation)
+      endpoint, user: user,
+      password: try user == nil ? [] : context.secret(context.side == .source ? "password" : "to-password"),
+      project: config.endpoint.project ?? "", cancellation: context.cancellation)
+  }
+
+  private var endpoint: String { String(config.endpoint.store.dropFirst("haystack+".utf8.count)) }
+
+  private func serverTarget() throws -> RecordCloneServerTarget {
+    try RecordCloneServerTarget(
+      client(), folder: context.temporaryFolder, project: config.endpoint.project ?? "", set: target.set ?? "clone-set-\(context.item)",
+      kv: context.kv)
   }
 
   /// Brings the mirror up to date. A file that takes long to read is read less often, unless all that there is now is wanted.
-  private func refresh(_ source: Served, _ filter: String, isUrgent: Bool) throws {
+  private func refresh(_ source: Served, _ filter: String, isUrgent: Bool, onward: RecordOutlet? = nil) throws {
     let progress = { [context] (count: Int) in context.progress(bytes: 0, entries: Int64(count)) }
-    if let follower = source.follower { return _ = try follower.refresh(filter, isUrgent: isUrgent, progress: progress) }
+    if let follower = source.follower { return _ = try follower.refresh(filter, isUrgent: isUrgent, onward: onward, progress: progress) }
     guard let mirror = source.mirror else { return }
     if !isUrgent, let lastRead, lastRead.ended.duration(to: .now) < lastRead.took * 10 { return }
     let began = ContinuousClock.now
@@ -135,8 +156,9 @@ final class RecordCloneProvider: FollowingProvider {
       let report = try served.server.serve(
         channel, cancellation: context.cancellation,
         stays: until.map { until in { [windsUp] in ContinuousClock.now < until && !windsUp.withLock { $0 } } },
-        refresh: { [self] filter in try refresh(served, filter, isUrgent: pass.stay == nil) },
+        refresh: { [self] in try refresh(served, $0, isUrgent: pass.stay == nil, onward: $1) },
         progress: { pulse.tell(bytes: $0.sent, entries: $0.upserts) })
+      try context.kv.put(Self.filterKey, served.server.filter)
       return PassReport(
         bytes: report.sent, entries: report.count, changed: report.upserts + report.removals,
         method: report.methods.map(\.name).joined(separator: ", "))
@@ -146,11 +168,14 @@ final class RecordCloneProvider: FollowingProvider {
     }
   }
 
+  /// The filter of the last pass: somebody may have edited the clone set since the offer was made.
+  private static let filterKey = "filter"
+
   private let windsUp = Lock(false)
   func windUp() { windsUp.withLock { $0 = true } }
 
   func receive(_ pass: Pass) throws -> PassReport {
-    let channel = try pass.channel
+    if isRemote { return try receiveForServer(pass) }
     if pass.stay != nil && target.isNew {
       throw FerryError(
         .precondition, "\(path) does not exist yet: what is received gets its name only at the end, and 'follow: forever' has none",
@@ -161,26 +186,67 @@ final class RecordCloneProvider: FollowingProvider {
     let client = try CloneClient(store, set: id, tuning: config.tuning, allowsRemovals: config.allowRemovals ?? false) { [context] in
       context.log(.warning, $0)
     }
+    let report = try run(client, pass)
+    if pass.isFinal {
+      try throwIfPassedOver(store.passedOver(id), path)
+      try store.flush()
+    }
+    return PassReport(bytes: report.received, entries: report.count)
+  }
+
+  /// Whether the server's clones were made what the store has since this process began.
+  private var isReconciled = false
+
+  private func receiveForServer(_ pass: Pass) throws -> PassReport {
+    let target = try serverTarget()
+    try target.readSet()
+    var conflicts: [String] = []
+    let client = try CloneClient(
+      target.store, set: target.set, tuning: config.tuning, allowsRemovals: true, warn: { [context] in context.log(.warning, $0) },
+      settled: { [self] changed in
+        guard changed || !isReconciled || pass.isFinal else { return }
+        isReconciled = false
+        let report = try reconcile(target)
+        context.log(.info, "at the server: \(report.added) added, \(report.changed) changed, \(report.removed) removed")
+        if !report.conflicts.isEmpty, report.conflicts != conflicts {
+          context.log(
+            .warning, "the server has records of its own with \(report.conflicts.count) of the clones' ids: they stay what they are")
+        }
+        conflicts = report.conflicts
+        isReconciled = true
+      })
+    let report = try run(client, pass)
+    if pass.isFinal { try throwIfPassedOver(conflicts, endpoint) }
+    return PassReport(bytes: report.received, entries: report.count)
+  }
+
+  private func reconcile(_ target: RecordCloneServerTarget) throws -> HaystackSink.Report {
+    do {
+      return try target.sink.reconcile(allowsRemovals: (config.allowRemovals ?? false) || target.hasOtherFilter)
+    } catch let error as FerryError where error.class == .peer {
+      // Not the other end of the channel, which should hear of it.
+      throw FerryError(.io, "\(endpoint): \(error.message)", hint: error.hint)
+    }
+  }
+
+  private func throwIfPassedOver(_ ids: [String], _ place: String) throws {
+    guard !ids.isEmpty else { return }
+    throw FerryError(
+      .conflict, "\(ids.count) records have ids that others have in \(place): \(ids.prefix(10).map { "@\($0)" }.joined(separator: ", "))",
+      hint: "narrow the filter, or rename those")
+  }
+
+  private func run(_ client: CloneClient, _ pass: Pass) throws -> CloneClient.Report {
     let pulse = Pulse(context)
     let report = try client.run(
-      channel, cancellation: context.cancellation, history: config.history ?? false, stays: pass.stay != nil
+      pass.channel, cancellation: context.cancellation, history: config.history ?? false, stays: pass.stay != nil
     ) { pulse.tell(bytes: $0.received, entries: $0.upserts) }
     context.log(
       .info,
       "\(report.count) clones; found by \(report.methods.map(\.name).joined(separator: ", ")): \(report.upserts) written, \(report.removals) removed; \(report.sent) bytes sent and \(report.received) received, \(report.content) of records; \(report.questions) questions"
     )
     for (point, reason) in report.history?.failures ?? [:] { context.log(.warning, "history of @\(point): \(reason)") }
-    if pass.isFinal {
-      let over = try store.passedOver(id)
-      guard over.isEmpty else {
-        throw FerryError(
-          .conflict,
-          "\(over.count) records have ids that others have in \(path): \(over.prefix(10).map { "@\($0)" }.joined(separator: ", "))",
-          hint: "narrow the filter, or rename those")
-      }
-      try store.flush()
-    }
-    return PassReport(bytes: report.received, entries: report.count)
+    return report
   }
 
   func digest(_ request: DigestRequest) throws -> DigestReport {
@@ -192,10 +258,13 @@ final class RecordCloneProvider: FollowingProvider {
       }
       let source = try source()
       let store = source.store
-      if request.isFull { try refresh(source, offered.filter, isUrgent: true) }
+      let filter = try context.kv.get(Self.filterKey, as: String.self) ?? offered.filter
+      if request.isFull { try refresh(source, filter, isUrgent: true) }
       digest = try ContentDigest.progenitors(
-        store, Filter(isRemote ? "id" : offered.filter), client: offered.project, algorithm: algorithm, limit: offered.max,
+        store, Filter(isRemote ? "id" : filter), client: offered.project, algorithm: algorithm, limit: offered.max,
         listing: request.listing)
+    } else if isRemote {
+      digest = try serverTarget().sink.digest(algorithm, listing: request.listing)
     } else {
       let store = try target.open(active: request.target == .active)
       digest = try ContentDigest.clones(store, target.id(in: store), algorithm: algorithm, listing: request.listing)
@@ -203,9 +272,12 @@ final class RecordCloneProvider: FollowingProvider {
     return DigestReport(root: digest.root, entries: digest.count, bytes: digest.bytes)
   }
 
-  func activate() throws { try target.activate() }
-  func deactivate() throws { try target.deactivate() }
-  func discard() throws { if context.side == .destination { try target.discard() } }
+  func activate() throws { if !isRemote { try target.activate() } }
+  func deactivate() throws { if !isRemote { try target.deactivate() } }
+  func discard() throws {
+    guard context.side == .destination else { return }
+    if isRemote { try serverTarget().discard() } else { try target.discard() }
+  }
   func release() throws { served?.follower?.close() }
 }
 

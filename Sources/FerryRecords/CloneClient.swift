@@ -55,10 +55,13 @@ public final class CloneClient {
   private var warned: Set<String> = []
   /// Whether more than the guard allows may go.
   private let allowsRemovals: Bool
+  /// What is to happen whenever the clones are what the server has.
+  private let settled: (_ changed: Bool) throws -> Void
 
-  /// A client of the clone set with an id.
+  /// A client of the clone set with an id. `settled` is called each time that the clones are what the server has, and told whether they changed.
   public init(
-    _ store: RecordStore, set: String, tuning: Tuning = Tuning(), allowsRemovals: Bool = false, warn: @escaping (String) -> Void = { _ in }
+    _ store: RecordStore, set: String, tuning: Tuning = Tuning(), allowsRemovals: Bool = false,
+    warn: @escaping (String) -> Void = { _ in }, settled: @escaping (_ changed: Bool) throws -> Void = { _ in }
   ) throws {
     guard try !store.isIsolated else {
       throw FerryError(
@@ -73,6 +76,7 @@ public final class CloneClient {
     self.tuning = tuning
     self.allowsRemovals = allowsRemovals
     self.warn = warn
+    self.settled = settled
     applier = try CloneApplier(store, state: store.cloneState(set))
   }
 
@@ -238,6 +242,7 @@ public final class CloneClient {
         if plan.isOverMax { $0.flags.insert("overMax") } else { $0.flags.remove("overMax") }
       }
       try noteOverlaps()
+      try settled(false)
       return true
     default: break
     }
@@ -253,6 +258,7 @@ public final class CloneClient {
       if plan.isOverMax { $0.flags.insert("overMax") } else { $0.flags.remove("overMax") }
     }
     try noteOverlaps()
+    if isEqual { try settled(changed) }
     // Only now may the server forget what it had for us.
     try connection.send(.done, CloneEnd(digest: applier.state.digest, cursor: end.cursor).bytes)
     if !isEqual { try recount() }
@@ -281,12 +287,13 @@ public final class CloneClient {
   }
 
   private func sendCells(_ connection: CloneConnection) throws -> ClonePlan {
-    var encoder = RatelessEncoder(try applier.keys())
-    var count = 32
+    let keys = try applier.keys()
+    var encoder = RatelessEncoder(keys)
+    var sketch: DifferenceSketch? = DifferenceSketch(keys)
+    var count = CloneCells.first
     while true {
-      var bytes: [UInt8] = []
-      for cell in encoder.next(count) { cell.append(to: &bytes) }
-      try connection.send(.cells, bytes)
+      try connection.send(.cells, CloneCells(sketch: sketch, cells: encoder.next(count)).bytes)
+      sketch = nil
       report.questions += 1
       let message = try connection.receive()
       switch message.kind {

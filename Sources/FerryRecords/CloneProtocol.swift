@@ -126,31 +126,29 @@ struct CloneEnd {
   }
 }
 
-extension RatelessCell {
-  /// Two words, and the count in as few bytes as it takes.
-  func append(to bytes: inout [UInt8]) {
-    withUnsafeBytes(of: keys.littleEndian) { bytes.append(contentsOf: $0) }
-    withUnsafeBytes(of: checks.littleEndian) { bytes.append(contentsOf: $0) }
-    var rest = UInt64(bitPattern: count << 1 ^ count >> 63)
-    while rest >= 0x80 {
-      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-      rest >>= 7
-    }
-    bytes.append(UInt8(rest))
-  }
+/// Cells of what the client has; before the first of them, its sketch.
+struct CloneCells {
+  /// How many cells go with the sketch: enough for a record or two that differ, which need no more questions.
+  static let first = 12
 
-  init(_ reader: inout MessageReader) throws {
-    keys = try reader.fixed()
-    checks = try reader.fixed()
-    var rest: UInt64 = 0
-    var shift: UInt64 = 0
-    while true {
-      let byte = try reader.fixed(UInt8.self)
-      guard shift < 64 else { throw CloneConnection.nonsense }
-      rest |= UInt64(byte & 0x7f) << shift
-      if byte < 0x80 { break }
-      shift += 7
+  var sketch: DifferenceSketch?
+  var cells: [RatelessCell]
+
+  var bytes: [UInt8] {
+    var writer = MessageWriter()
+    sketch?.append(to: &writer)
+    for cell in cells { cell.append(to: &writer) }
+    return writer.bytes
+  }
+  init(sketch: DifferenceSketch?, cells: [RatelessCell]) { (self.sketch, self.cells) = (sketch, cells) }
+  init(_ payload: [UInt8], hasSketch: Bool) throws {
+    self = try payload.withUnsafeBytes {
+      var reader = MessageReader($0)
+      let sketch = try hasSketch ? DifferenceSketch(&reader) : nil
+      var cells: [RatelessCell] = []
+      while !reader.isAtEnd { cells.append(try RatelessCell(&reader)) }
+      guard !cells.isEmpty else { throw CloneConnection.nonsense }
+      return CloneCells(sketch: sketch, cells: cells)
     }
-    count = Int64(bitPattern: rest >> 1) ^ -Int64(bitPattern: rest & 1)
   }
 }

@@ -29,7 +29,7 @@ public final class CloneServer {
   private var updateSeconds = 3.0
   private var pending: [CloneMessage] = []
   /// What the client wants, as it said last.
-  private var filter = ""
+  public private(set) var filter = ""
 
   /// Where points' history is.
   let histories: any HistorySource
@@ -43,10 +43,10 @@ public final class CloneServer {
   }
 
   /// Answers the client on a channel until it says that it has enough. With `stays`, what changes is pushed, and it is the server that ends it
-  /// once that is no longer so.
+  /// once that is no longer so. `refresh` brings the store up to date, and may tell what it reads for the first time while it does.
   public func serve(
     _ channel: Int32, cancellation: Cancellation = Cancellation(), stays: (() -> Bool)? = nil,
-    refresh: (_ filter: String) throws -> Void = { _ in },
+    refresh: (_ filter: String, _ onward: RecordOutlet?) throws -> Void = { _, _ in },
     progress: (Report) -> Void = { _ in }
   ) throws -> Report {
     let connection = CloneConnection(channel, cancellation: cancellation)
@@ -65,9 +65,14 @@ public final class CloneServer {
             try greet(connection, message)
             isSettled = false
           case .subscribe:
-            try refresh(filter)
+            let subscription = try CloneSubscription(message.payload)
+            if isWhole, subscription.digest == SetDigest(), try served().limit == 0 {
+              isSettled = try pass(on: { try refresh(filter, $0) }, connection, &report)
+            } else {
+              try refresh(filter, nil)
+              isSettled = try answer(subscription, connection, &report)
+            }
             lastRefresh = .now
-            isSettled = try answer(try CloneSubscription(message.payload), connection, &report)
             lastPush = .now
           case .wantHistory:
             try history(message, connection)
@@ -84,7 +89,7 @@ public final class CloneServer {
           // Elsewhere one asks every so often; what the store says of itself costs nothing. What changes often goes out less often.
           let now = ContinuousClock.now
           if lastRefresh.duration(to: now) >= .seconds(updateSeconds) {
-            try refresh(filter)
+            try refresh(filter, nil)
             lastRefresh = now
           }
           if lastPush.duration(to: now) >= .seconds(updateSeconds), try push(connection, &report) { lastPush = .now }
@@ -133,21 +138,45 @@ public final class CloneServer {
     return set.served
   }
 
+  /// Brings a client that has nothing up to date with a source that is being read for the first time: what is read goes on at once. Should the
+  /// reading fail, the client has some records that are the source's, and nothing that says they are all.
+  private func pass(on reading: (RecordOutlet) throws -> Void, _ connection: CloneConnection, _ report: inout Report) throws -> Bool {
+    let served = try served()
+    let sender = try stream(connection, &report)
+    let isRead = try served.follow { outlet in
+      try reading(
+        RecordOutlet {
+          try outlet.take($0)
+          if !CloneForm.isNever($0.tags) { try sender.add($0) }
+        })
+    }
+    return try store.database.transaction("DEFERRED") {
+      if !isRead { try sendAll(served, sender) }
+      return try conclude(served, sender, connection, &report)
+    }
+  }
+
+  private func stream(_ connection: CloneConnection, _ report: inout Report) throws -> RecordSender {
+    report.note(.stream)
+    try connection.send(.plan, ClonePlan(.stream, isOverMax: false, upserts: 0, removals: 0).bytes)
+    return RecordSender(connection, relativizer)
+  }
+
+  /// The first reading of a set is its sending as well.
+  private func sendAll(_ served: ServedSet, _ sender: RecordSender) throws {
+    let isFirst = served.seq == nil
+    try served.refresh { if isFirst { try sender.add($0) } }
+    if !isFirst { try sender.add(rows: Set(served.rows()), in: store) }
+  }
+
   /// Brings the client up to date; says whether it is.
   private func answer(_ subscription: CloneSubscription, _ connection: CloneConnection, _ report: inout Report) throws -> Bool {
     try store.database.transaction("DEFERRED") {
       let served = try served()
       if subscription.digest == SetDigest() {
-        // The first reading of a set is its sending as well.
-        let isFirst = served.seq == nil
-        try connection.send(.plan, ClonePlan(.stream, isOverMax: false, upserts: Int(served.digest.count), removals: 0).bytes)
-        let sender = RecordSender(connection, relativizer)
-        try served.refresh { if isFirst { try sender.add($0) } }
-        if !isFirst { try sender.add(rows: Set(served.rows()), in: store) }
-        try sender.flush()
-        report.upserts += sender.count
-        report.note(.stream)
-        return try conclude(served, connection)
+        let sender = try stream(connection, &report)
+        try sendAll(served, sender)
+        return try conclude(served, sender, connection, &report)
       }
       try served.refresh()
       if served.digest == subscription.digest {
@@ -179,16 +208,20 @@ public final class CloneServer {
       try connection.send(.plan, ClonePlan(.difference, isOverMax: served.isOverMax, upserts: 0, removals: 0).bytes)
       var encoder = RatelessEncoder(keys)
       var decoder = RatelessDecoder()
-      // A cell has some 14 bytes, a key 8: past this the client's keys cost less.
-      let most = max(64, Int(subscription.digest.count) * 8 / 14)
+      // Past this the client's keys cost less.
+      let most = max(64, Int(subscription.digest.count) * 8 / RatelessCell.size)
       while encoder.produced < most {
-        let theirs = try cells(try connection.receive(.cells))
-        guard !theirs.isEmpty, encoder.produced + theirs.count <= most + 65536 else { throw CloneConnection.nonsense }
-        decoder.add(encoder.next(theirs.count), theirs)
+        let theirs = try CloneCells(connection.receive(.cells).payload, hasSketch: encoder.produced == 0)
+        guard encoder.produced + theirs.cells.count <= most + 65536 else { throw CloneConnection.nonsense }
+        decoder.add(encoder.next(theirs.cells.count), theirs.cells)
         if decoder.isComplete {
           return try send(.difference, served, Set(served.rows(of: decoder.ours)), .keys(decoder.theirs), connection, &report)
         }
-        let wanted = max(decoder.estimate, encoder.produced + encoder.produced / 4)
+        var wanted = encoder.produced + encoder.produced / 4
+        if let sketch = theirs.sketch {
+          let surplus = served.digest.count - subscription.digest.count
+          wanted = max(wanted, RatelessTable.cells(forSome: DifferenceSketch(keys).distance(to: sketch, surplus: surplus)))
+        }
         if wanted > most { break }
         var writer = MessageWriter()
         writer.fixed(UInt32(wanted))
@@ -210,15 +243,6 @@ public final class CloneServer {
     var ours: Set<UInt64> = []
     for key in keys where theirs.remove(key) == nil { ours.insert(key) }
     return try send(.manifest, served, Set(served.rows(of: ours)), .keys(theirs), connection, &report)
-  }
-
-  private func cells(_ message: CloneMessage) throws -> [RatelessCell] {
-    try message.payload.withUnsafeBytes {
-      var reader = MessageReader($0)
-      var cells: [RatelessCell] = []
-      while !reader.isAtEnd { cells.append(try RatelessCell(&reader)) }
-      return cells
-    }
   }
 
   /// Sends what has changed since the client was up to date; says whether there was something to say.
@@ -267,14 +291,16 @@ public final class CloneServer {
     }
     let sender = RecordSender(connection, relativizer)
     try sender.add(rows: upserts, in: store)
-    try sender.flush()
-    report.upserts += sender.count
     report.removals += Int64(removals.count)
-    return try conclude(served, connection)
+    return try conclude(served, sender, connection, &report)
   }
 
   /// Says what the set is, and hears what the client made of it.
-  private func conclude(_ served: ServedSet, _ connection: CloneConnection) throws -> Bool {
+  private func conclude(
+    _ served: ServedSet, _ sender: RecordSender, _ connection: CloneConnection, _ report: inout Report
+  ) throws -> Bool {
+    try sender.flush()
+    report.upserts += sender.count
     try connection.send(
       .end, CloneEnd(digest: served.digest, cursor: CloneCursor(epoch: try store.epoch, seq: served.seq ?? 0)).bytes)
     var message = try connection.receive()

@@ -77,7 +77,7 @@ public struct ContentDigest: Sendable, Hashable {
     }
   }
 
-  private static func compute(
+  static func compute(
     _ algorithm: Algorithm, _ relativizer: Relativizer, _ listing: String?, _ rows: ((RecordStore.Row) throws -> Void) throws -> Void
   ) throws -> ContentDigest {
     var digest = ContentDigest(algorithm)

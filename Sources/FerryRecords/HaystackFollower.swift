@@ -40,15 +40,18 @@ public final class HaystackFollower {
   /// How many records the server watches for us.
   public var watched: Int { watch?.ids.count ?? 0 }
 
-  /// Brings the mirror up to date. `isUrgent`: with all that the server has now, by reading it. What fails changes nothing.
-  @discardableResult public func refresh(_ filter: String, isUrgent: Bool, progress: (Int) -> Void = { _ in }) throws -> Way {
+  /// Brings the mirror up to date. `isUrgent`: with all that the server has now, by reading it. What fails changes nothing. `onward` is told what
+  /// a first reading reads.
+  @discardableResult public func refresh(
+    _ filter: String, isUrgent: Bool, onward: RecordOutlet? = nil, progress: (Int) -> Void = { _ in }
+  ) throws -> Way {
     guard !isUrgent, let lastRead, lastRead.filter.text == filter else {
       if lastRead?.filter.text != filter { forgetWatch() }
-      try read(Filter(filter), watches: !isUrgent, progress)
+      try read(Filter(filter), watches: !isUrgent, onward, progress)
       return .read
     }
     if lastRead.ended.duration(to: .now) >= lastRead.took * (watch == nil ? rest.alone : rest.watched) {
-      try read(lastRead.filter, watches: true, progress)
+      try read(lastRead.filter, watches: true, nil, progress)
       return .read
     }
     guard let watch else { return .none }
@@ -61,7 +64,7 @@ public final class HaystackFollower {
     }
     if isOpen, try mirror.merge(rows, filter: lastRead.filter) { return rows.isEmpty ? .none : .watched }
     if !isOpen { forgetWatch() }
-    try read(lastRead.filter, watches: true, progress)
+    try read(lastRead.filter, watches: true, nil, progress)
     return .read
   }
 
@@ -70,10 +73,10 @@ public final class HaystackFollower {
     watch = nil
   }
 
-  private func read(_ filter: Filter, watches: Bool, _ progress: (Int) -> Void) throws {
+  private func read(_ filter: Filter, watches: Bool, _ onward: RecordOutlet?, _ progress: (Int) -> Void) throws {
     let began = ContinuousClock.now
     var ids: [String] = []
-    try mirror.refresh(HaystackQuery(client, filter: filter.text)) { count, id in
+    try mirror.refresh(HaystackQuery(client, filter: filter.text), onward: onward) { count, id in
       if watches, count <= Self.most { ids.append(id) }
       progress(count)
     }

@@ -1,3 +1,4 @@
+import CXXHash
 import FerrySystem
 import Glibc
 import Haystack
@@ -23,6 +24,12 @@ public struct RecordFile: RecordSource {
   public func forEach(_ body: (PackedDict) throws -> Void) throws {
     try format.forEach(TextReader(path: path), body)
   }
+}
+
+/// Where records of a reading go besides the mirror, as they are read. What was given to it stands for nothing until the reading has come to its
+/// good end.
+public struct RecordOutlet {
+  let take: (RecordStore.Row) throws -> Void
 }
 
 /// A store that is kept like a source: so every kind of source is served in one way.
@@ -53,16 +60,20 @@ public struct Mirror {
   }
 
   /// Makes the store what the source is, or, if that cannot be read to its end, leaves it as it was. A record without `mod` is new when its
-  /// content is. `progress` gets the number of each record and its id as the source has it.
-  @discardableResult public func refresh(_ source: some RecordSource, progress: (Int, String) -> Void = { _, _ in }) throws -> Report {
-    try transaction {
+  /// content is. `progress` gets the number of each record and its id as the source has it; `onward` is told what is read while it is.
+  @discardableResult public func refresh(
+    _ source: some RecordSource, onward: RecordOutlet? = nil, progress: (Int, String) -> Void = { _, _ in }
+  ) throws -> Report {
+    // Nobody has followed the log of a store that never had a record.
+    if try store.head() == 0, try store.isEmpty { return try fill(source, onward, progress) }
+    return try transaction {
       var report = Report()
       var seen: [Bool] = []
       let now = RecordStore.now()
       try source.forEach { record in
         guard let id = Self.id(record) else { throw FerryError(.peer, "the source has a record without an id") }
         let (rid, isChanged) = try take(record, id: store.absolute(id), now: now) { rid in
-          if Int(rid) < seen.count, seen[Int(rid)] { throw FerryError(.peer, "the source has two records @\(id)") }
+          if Int(rid) < seen.count, seen[Int(rid)] { throw Self.twice(id) }
         }
         if isChanged { report.changed += 1 }
         if Int(rid) >= seen.count { seen.append(contentsOf: repeatElement(false, count: Int(rid) + 1024 - seen.count)) }
@@ -78,6 +89,39 @@ public struct Mirror {
       return report
     }
   }
+
+  /// The first reading: there is nothing to compare with, to look up or to log.
+  private func fill(_ source: some RecordSource, _ onward: RecordOutlet?, _ progress: (Int, String) -> Void) throws -> Report {
+    try transaction(looksUp: false) {
+      try store.withoutAdditionTriggers {
+        try store.dropIndexes()
+        let insert = try store.database.prepare("INSERT INTO records(id, mod, shape, tags) VALUES(?1, ?2, ?3, ?4)")
+        let now = RecordStore.now()
+        var ids: [UInt64] = []
+        try source.forEach { record in
+          guard let id = Self.id(record) else { throw FerryError(.peer, "the source has a record without an id") }
+          let mod = Self.mod(record) ?? now
+          try normal(record, mod: mod).withUnsafeBytes { tags in
+            var cursor = PackedCursor(tags)
+            guard let absolute = cursor.find(Self.idName)?.ref else { throw FerryError(.internal, "a record has lost its id") }
+            try insert.bind(1, text: absolute).bind(2, mod).bind(3, store.shape(of: tags)).bind(4, blob: tags).run()
+            ids.append(XXH3_64bits(absolute.baseAddress, absolute.count))
+            try onward?.take(RecordStore.Row(rid: store.database.lastRow, id: absolute, mod: mod, tags: tags))
+          }
+          progress(ids.count, id)
+        }
+        let read = ids.count
+        ids.sort()
+        if zip(ids, ids.dropFirst()).contains(where: ==) {
+          let twice = try store.database.prepare("SELECT id FROM records GROUP BY id HAVING count(*) > 1")
+          if try twice.step() { throw Self.twice(twice.text(0)) }
+        }
+        return Report(read: read, changed: read)
+      }
+    }
+  }
+
+  private static func twice(_ id: String) -> FerryError { FerryError(.peer, "the source has two records @\(id)") }
 
   /// Takes in what records have become that are here already. Says whether that was all there is to it: where a record no longer matches, or
   /// where other records decide whether it does, the source has to be read again.
@@ -105,9 +149,10 @@ public struct Mirror {
     }
   }
 
-  private func transaction<Result>(_ work: () throws -> Result) throws -> Result {
+  private func transaction<Result>(looksUp: Bool = true, _ work: () throws -> Result) throws -> Result {
     do {
       return try store.database.transaction {
+        if looksUp { try store.makeIndexes() }
         let result = try work()
         try store.prune()
         return result

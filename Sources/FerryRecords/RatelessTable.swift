@@ -1,40 +1,59 @@
 /// Rateless invertible Bloom lookup tables (Yang, Gilad, Alizadeh: Practical Rateless Set Reconciliation, 2024): a set as an endless row of
-/// cells. Each key is in cell 0 and then in ever rarer ones; cell i holds a share of 1 / (1 + i / 2). The difference of two such rows is the row of
+/// cells. Each key is in cell 0 and then in ever rarer ones; cell i holds a share of 1 / (1 + i / 2) of them. The difference of two such rows is the row of
 /// the difference of the sets, and about 1.4 cells for each key in it are enough to read it, whatever the sets' sizes.
 struct RatelessCell: Hashable {
   /// Keys, and their checks, by exclusive or.
   var keys: UInt64 = 0
   var checks: UInt32 = 0
-  /// How many keys: of ours less theirs, in a difference.
-  var count: Int64 = 0
+  /// How many keys, of ours less theirs in a difference; modulo 256, for it is only to tell one key from none and from more, and what it takes for
+  /// one by mistake has the wrong check.
+  var count: Int8 = 0
 
-  mutating func add(_ key: UInt64, _ count: Int64) {
+  mutating func add(_ key: UInt64, _ count: Int8) {
     keys ^= key
     checks ^= RatelessTable.check(key)
-    self.count += count
+    self.count &+= count
   }
 
   mutating func subtract(_ other: RatelessCell) {
     keys ^= other.keys
     checks ^= other.checks
-    count -= other.count
+    count &-= other.count
   }
 
   var isEmpty: Bool { keys == 0 && checks == 0 && count == 0 }
   /// Whether it holds one key: ours (1) or theirs (-1).
   var isPure: Bool { (count == 1 || count == -1) && RatelessTable.check(keys) == checks }
+
+  /// How many bytes it has on the wire.
+  static let size = 13
+
+  init() {}
+
+  init(_ reader: inout MessageReader) throws {
+    (keys, checks, count) = (try reader.fixed(), try reader.fixed(), try reader.fixed())
+  }
+
+  func append(to writer: inout MessageWriter) {
+    writer.fixed(keys)
+    writer.fixed(checks)
+    writer.fixed(count)
+  }
 }
 
 enum RatelessTable {
-  /// The share of all keys that a cell holds.
-  static func share(_ cell: Int) -> Double { 1 / (1 + Double(cell) / 2) }
+  /// How many cells nearly always tell so many keys apart, where that number is an estimate that may be 30 % short: 1.45 for each, and some more
+  /// for few.
+  static func cells(forSome keys: Int) -> Int { Int(Double(min(keys, 1 << 40)) * 1.45 * 1.3) + 24 }
 
   /// What tells one key from a mixture of some. Half as long as a key: what still passes by chance is found out by the digest at the end.
-  static func check(_ key: UInt64) -> UInt32 {
-    var word = key &+ 0x9e37_79b9_7f4a_7c15
-    word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-    return UInt32(truncatingIfNeeded: word ^ (word >> 31))
+  static func check(_ key: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: mix(key &+ 0x2545_f491_4f6c_dd1d)) }
+
+  /// A word of which each bit hangs on every bit of another (the last step of splitmix64).
+  static func mix(_ word: UInt64) -> UInt64 {
+    let first = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    let second = (first ^ (first >> 27)) &* 0x94d0_49bb_1331_11eb
+    return second ^ (second >> 31)
   }
 
   /// Walks the cells that hold a key.
@@ -91,7 +110,7 @@ struct RatelessDecoder {
   /// Keys of ours only, and of theirs only.
   private(set) var ours: Set<UInt64> = []
   private(set) var theirs: Set<UInt64> = []
-  private var found: [(key: UInt64, count: Int64, walk: RatelessTable.Walk)] = []
+  private var found: [(key: UInt64, count: Int8, walk: RatelessTable.Walk)] = []
 
   /// Takes more cells: our own, and those of the other.
   mutating func add(_ mine: [RatelessCell], _ other: [RatelessCell]) {
@@ -133,23 +152,4 @@ struct RatelessDecoder {
 
   /// Whether all was read. Every key is in cell 0, so it is empty only then.
   var isComplete: Bool { cells.first?.isEmpty ?? false }
-
-  /// How many cells it will take in all, most probably. Each cell's count is a draw: it strays from its share of the first one's, which holds all
-  /// keys, by so much as that share of the keys that differ lets expect. Few draws are a poor measure, so with few cells more are asked for.
-  var estimate: Int {
-    var left = Double(cells.count)
-    for _ in 0..<2 {
-      // Of cells that hold hardly a key a draw says little.
-      let draws = cells.indices.dropFirst().prefix(max(8, Int(2 * left)))
-      guard !draws.isEmpty else { break }
-      let sum = draws.reduce(0.0) { sum, index in
-        let share = RatelessTable.share(index)
-        let stray = Double(cells[index].count) - share * Double(cells[0].count)
-        return sum + stray * stray / (share * (1 - share))
-      }
-      left = max(sum / Double(draws.count), Double(abs(cells[0].count)))
-    }
-    let margin = 1.45 * (1 + 2.2 * (2 / Double(max(cells.count, 8))).squareRoot())
-    return Int(min((left + Double(found.count)) * margin + 32, 1e9))
-  }
 }

@@ -22,6 +22,15 @@ extension RecordStore {
     try rows(filter, where: "TRUE", byID: byID) { try body(PackedDict(bytes: Array($0.tags))) }
   }
 
+  /// Whether it has no record.
+  var isEmpty: Bool {
+    get throws {
+      let statement = try database.statement("SELECT 1 FROM records LIMIT 1")
+      defer { statement.reset() }
+      return try !statement.step()
+    }
+  }
+
   /// How many records match.
   public func count(_ filter: Filter? = nil) throws -> Int {
     var count = 0

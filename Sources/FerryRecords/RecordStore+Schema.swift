@@ -13,7 +13,7 @@ extension RecordStore {
     BEGIN SELECT RAISE(ABORT, 'clones come from their progenitors only'); END;
     """
 
-  /// Work that adds very many clones and nothing else, in a transaction: the triggers on additions cost more than the additions. Nobody sees the
+  /// Work that adds very many records and nothing else, in a transaction: the triggers on additions cost more than the additions. Nobody sees the
   /// store without them, for they are back before the transaction ends.
   func withoutAdditionTriggers<Result>(_ work: () throws -> Result) throws -> Result {
     try database.execute("DROP TRIGGER record_added; DROP TRIGGER clone_added")
@@ -22,13 +22,27 @@ extension RecordStore {
     return result
   }
 
+  /// What finds records. A mirror's first reading is looked up by nobody, and is written without them.
+  private static let indexes = """
+    CREATE UNIQUE INDEX IF NOT EXISTS records_by_id ON records(id);
+    CREATE INDEX IF NOT EXISTS records_by_shape ON records(shape);
+    CREATE INDEX IF NOT EXISTS clones_by_set ON records(clone_set) WHERE clone_set IS NOT NULL;
+    """
+
+  /// Drops them, in a transaction that writes very many records into an empty store.
+  func dropIndexes() throws {
+    try database.execute("DROP INDEX IF EXISTS records_by_id; DROP INDEX IF EXISTS records_by_shape; DROP INDEX IF EXISTS clones_by_set")
+  }
+
+  /// Makes those that were dropped.
+  func makeIndexes() throws { try database.execute(Self.indexes) }
+
   static let schema = """
     CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE records(
-      rid INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, mod INTEGER NOT NULL, shape INTEGER NOT NULL,
+      rid INTEGER PRIMARY KEY, id TEXT NOT NULL, mod INTEGER NOT NULL, shape INTEGER NOT NULL,
       clone_set TEXT, clone_mod INTEGER, tags BLOB NOT NULL) STRICT;
-    CREATE INDEX records_by_shape ON records(shape);
-    CREATE INDEX clones_by_set ON records(clone_set) WHERE clone_set IS NOT NULL;
+    \(indexes)
     CREATE TABLE shapes(shape INTEGER PRIMARY KEY, tags TEXT NOT NULL UNIQUE) STRICT;
     CREATE TABLE history(rid INTEGER NOT NULL, ts INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY(rid, ts)) STRICT, WITHOUT ROWID;
     CREATE TABLE clone_sets(

@@ -5,7 +5,8 @@ import Haystack
 final class ServedSet {
   private let store: RecordStore
   private let filter: Filter
-  private let limit: Int
+  /// At most so many, the first by id; 0: all.
+  let limit: Int
   private let relativizer: Relativizer
   private let hasher = RecordHasher()
   private let finder: StoreFinder
@@ -49,15 +50,33 @@ final class ServedSet {
     seq = head
   }
 
-  private func readAll(_ sink: ((RecordStore.Row) throws -> Void)?) throws {
+  /// Takes the members from a reading that fills the store with nothing else, while that goes on; false if there was none.
+  func follow(_ reading: (RecordOutlet) throws -> Void) throws -> Bool {
+    begin()
+    var isRead = false
+    try reading(
+      RecordOutlet { [self] row in
+        isRead = true
+        if !CloneForm.isNever(row.tags) { set(row.rid, hasher.hash(relativizer.relative(row.id), mod: row.mod)) }
+      })
+    if isRead { seq = try store.head() }
+    return isRead
+  }
+
+  private func begin() {
+    seq = nil
     hashes.removeAll(keepingCapacity: true)
     digest = SetDigest()
     dependents.removeAll()
     base = nil
     settleNothing()
+    isOverMax = false
+  }
+
+  private func readAll(_ sink: ((RecordStore.Row) throws -> Void)?) throws {
+    begin()
     finder.onFind = nil
     var count = 0
-    isOverMax = false
     try store.rows(filter, where: "clone_set IS NULL", byID: limit > 0, finder: finder) { row in
       guard !CloneForm.isNever(row.tags) else { return true }
       guard limit == 0 || count < limit else {

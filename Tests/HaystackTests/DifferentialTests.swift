@@ -5,11 +5,7 @@ import Testing
 
 /// Beside rusty-haystack, which others wrote after the same specification.
 @Suite struct DifferentialTests {
-  private static let python = Result {
-    let outcome = try Command(["\(Products.repository)/Scripts/haystack-venv"], timeout: .seconds(300)).run()
-    guard outcome.succeeded else { throw FerryError(.internal, "Scripts/haystack-venv: \(outcome.reason)") }
-    return String(outcome.output.prefix { $0 != "\n" })
-  }
+  private static let python = Result { try Script.haystackPython() }
 
   private func ask(_ questions: [JSONValue]) throws -> [JSONValue] {
     let folder = try TemporaryFolder()

@@ -36,10 +36,9 @@ import Testing
       known.formUnion(inner.isEmpty ? [name] : inner)
     }
     let text = String(decoding: try Files.read("\(Products.repository)/Plugins/RecordClone/README.md"), as: UTF8.self)
-    let table = text.split(separator: "\n").filter { $0.hasPrefix("| `") }
+    let table = text.split(separator: "\n").prefix { !$0.hasPrefix("## ") }.filter { $0.hasPrefix("| `") }
     var said: Set<String> = []
-    let methods = ["stream", "cursor", "equal", "difference", "manifest", "push"]
-    for line in table where !methods.contains(where: { line.hasPrefix("| `\($0)`") }) {
+    for line in table {
       let parts = line.split(separator: "|")[0].split(separator: "`", omittingEmptySubsequences: false)
       said.formUnion(stride(from: 1, to: parts.count, by: 2).map { String(parts[$0]) })
     }

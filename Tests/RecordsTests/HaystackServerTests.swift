@@ -37,7 +37,7 @@ import Testing
 
   @Test("a server that answers badly removes nothing")
   func badAnswers() throws {
-    let script = try Script("/usr/bin/python3", ["bad.py"])
+    let script = try Script("RecordsTests/bad.py")
     let base = "http://127.0.0.1:\(try script.line())"
     let mirror = try Mirror(folder("mirror.db"))
     func read(_ way: String) throws -> Mirror.Report {
@@ -54,5 +54,36 @@ import Testing
       #expect(try mirror.store.count() == 50, "\(way)")
     }
     #expect(try read("whole") == .init(read: 50, changed: 0, removed: 0))
+  }
+
+  @Test("what a first reading reads goes on to the client while it is read; one that ends badly proves nothing, and the next makes it good")
+  func firstReading() throws {
+    let script = try Script("RecordsTests/bad.py")
+    let base = "http://127.0.0.1:\(try script.line())"
+    let pair = try Pair(server: "")
+    try pair.client().commit([.add(record("{id:@own dis:\"Mine\"}"))])
+    try pair.want("dis")
+    let mirror = try Mirror(pair.folder("mirror.db"), isFiltered: true)
+    func sync(_ way: String) throws -> Pair.Outcome {
+      let source = HaystackClient("\(base)/\(way)", user: nil, password: [])
+      let box = ServerBox(try CloneServer(mirror.store, isWhole: true)) { filter, onward in
+        try mirror.refresh(HaystackQuery(source, filter: filter), onward: onward)
+      }
+      return try pair.sync(server: box)
+    }
+    for way in ["manycut", "manytwice", "incomplete", "err", "html"] {
+      let error = #expect(throws: FerryError.self, "\(way)") { try sync(way) }
+      #expect(error?.class == .peer || error?.class == .invalid, "\(way): \(error.map(String.init(describing:)) ?? "")")
+      #expect(try mirror.store.count() == 0, "\(way)")
+      #expect(try pair.ownRecords().count == 2, "\(way)")
+    }
+    let first = try sync("many")
+    #expect(first.server.methods == [.stream] || first.client.upserts == 5000)
+    #expect(try pair.clones().count == 5000 && mirror.store.count() == 5000)
+    #expect(try sync("many").client.methods == [.equal])
+    // From here on the mirror compares: what changed comes, and what is no longer there goes only after a whole answer.
+    #expect(throws: FerryError.self) { try sync("cut") }
+    #expect(try pair.clones().count == 5000)
+    #expect(try pair.client().read("own")?.tree["dis"] == .string("Mine"))
   }
 }

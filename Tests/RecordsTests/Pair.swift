@@ -48,7 +48,7 @@ final class Pair: Sendable {
         if end == 0 {
           defer { far.close() }
           let box = try given ?? ServerBox(serverPath)
-          return Ends.server(try box.server.serve(far.number))
+          return Ends.server(try box.server.serve(far.number, refresh: box.refresh))
         }
         defer { right.close() }
         let client = try CloneClient(try client(), set: set, tuning: tuning, allowsRemovals: allowsRemovals) { warning in
@@ -150,7 +150,11 @@ final class Pair: Sendable {
 /// A server that lives on between exchanges. Used by one thread at a time.
 final class ServerBox: @unchecked Sendable {
   let server: CloneServer
-  init(_ server: CloneServer) { self.server = server }
+  /// How its store is kept up to date, if that is a mirror.
+  let refresh: (String, RecordOutlet?) throws -> Void
+  init(_ server: CloneServer, refresh: @escaping (String, RecordOutlet?) throws -> Void = { _, _ in }) {
+    (self.server, self.refresh) = (server, refresh)
+  }
   convenience init(_ path: String) throws { self.init(try CloneServer(RecordStore(path: path))) }
 }
 

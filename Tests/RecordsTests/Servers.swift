@@ -3,38 +3,6 @@ import FerrySystem
 import Glibc
 import TestSupport
 
-/// A Python program of this folder, with its standard streams.
-final class Script {
-  private let process: ChildProcess
-  private let input: Descriptor
-  private let output: Descriptor
-
-  init(_ python: String, _ arguments: [String]) throws {
-    let (read, write) = try Descriptor.pipe()
-    let (mine, theirs) = try Descriptor.pipe()
-    process = try ChildProcess.spawn(
-      [python, "\(Products.repository)/Tests/RecordsTests/\(arguments[0])"] + arguments.dropFirst(),
-      descriptors: [0: mine.number, 1: write.number, 2: 2])
-    (input, output) = (theirs, read)
-  }
-
-  func line() throws -> String {
-    var bytes: [UInt8] = []
-    while let byte = try output.read(upTo: 1).first, byte != 10 { bytes.append(byte) }
-    return String(decoding: bytes, as: UTF8.self)
-  }
-
-  func tell(_ text: String) throws -> String {
-    try input.write(Array("\(text)\n".utf8))
-    return try line()
-  }
-
-  deinit {
-    kill(process.pid, SIGKILL)
-    process.wait()
-  }
-}
-
 /// A Haystack server of others: rusty-haystack with so many sites, and the points h0 (Rome) and h1 (Oslo).
 final class RustyServer {
   let url: String
@@ -53,9 +21,7 @@ final class RustyServer {
 
   /// As it was at first.
   func start() throws {
-    let setup = try Command(["\(Products.repository)/Scripts/haystack-venv"], timeout: .seconds(300)).run()
-    guard setup.succeeded else { throw FerryError(.internal, "Scripts/haystack-venv: \(setup.reason)") }
-    let script = try Script(String(setup.output.prefix { $0 != "\n" }), ["server.py", String(port), String(count)])
+    let script = try Script("RecordsTests/server.py", python: Script.haystackPython(), [String(port), String(count)])
     self.script = script
     guard try script.line() == "ready" else { throw FerryError(.internal, "the server did not start") }
     try waitFor("the server") {

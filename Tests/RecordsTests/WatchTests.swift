@@ -110,7 +110,7 @@ import Testing
 
   @Test("whatever a poll answers, nothing is removed but what a whole reading does not have")
   func badPolls() throws {
-    let script = try Script("/usr/bin/python3", ["bad.py"])
+    let script = try Script("RecordsTests/bad.py")
     let base = "http://127.0.0.1:\(try script.line())"
     for way in [
       "err", "incomplete", "half", "cut", "kinds", "nothing", "html", "large", "status", "foreign", "nulls", "ten", "twice", "quiet",
@@ -143,7 +143,7 @@ import Testing
 
   @Test("a server without watches is read, and not asked for one again and again")
   func without() throws {
-    let script = try Script("/usr/bin/python3", ["bad.py"])
+    let script = try Script("RecordsTests/bad.py")
     let mirror = try Mirror(folder("mirror.db"))
     let notes = Lock<[String]>([])
     let follower = HaystackFollower(

@@ -5,8 +5,12 @@
 import http.server
 
 ROWS = 'ver:"3.0"\nid,dis\n' + "".join(f'@s{number},"x"\n' for number in range(50))
+MANY = 'ver:"3.0"\nid,dis\n' + "".join(f'@s{number},"{number}{"x" * 200}"\n' for number in range(5000))
 ANSWERS = {
     "whole": ROWS,
+    "many": MANY,
+    "manycut": MANY,
+    "manytwice": MANY + '@s1,"y"\n',
     "err": 'ver:"3.0" err dis:"no such filter"\nempty\n',
     "incomplete": ROWS.replace('"3.0"', '"3.0" incomplete:"too much"'),
     "half": ROWS[:300],
@@ -38,7 +42,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(500 if way == "status" else 200)
         body = (ROWS.replace('"3.0"', '"3.0" watchId:"w-1" lease:1min') if way == "sub" else ANSWERS.get(way, ROWS)).encode()
         # What is promised and does not come: cut between two rows, so that what is there looks whole.
-        self.send_header("Content-Length", str(len(body) + (100 if way == "cut" else 0)))
+        self.send_header("Content-Length", str(len(body) + (100 if way.endswith("cut") else 0)))
         self.end_headers()
         self.wfile.write(body)
 
