@@ -5,8 +5,9 @@ import PluginHarness
 import TestSupport
 import Testing
 
-/// Engines that are reached in the network: none of their files is within reach.
-@Suite("Volumes of an engine out of reach", .enabled(if: TestEngine.available)) struct DistantTests {
+/// Engines that are reached in the network: none of their files is within reach. One after another, since they share two engines and ask
+/// what is left there.
+@Suite("Volumes of an engine out of reach", .serialized, .enabled(if: TestEngine.available)) struct DistantTests {
   static let docker = Result { try TestEngine(.docker, isNetworked: true) }
   static let podman = Result { try TestEngine(.podman, isNetworked: true) }
   static func the(_ kind: TestEngine.Kind) throws -> TestEngine { try kind == .docker ? docker.get() : podman.get() }
