@@ -101,6 +101,23 @@ int clinux_bind(const char *from, const char *at, int user_namespace) {
   return failed;
 }
 
+int clinux_overlay(int folder) {
+  static const char *const layers[] = {"lower", "upper", "work"};
+  int context = (int)result(syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC));
+  if (context < 0) return context;
+  int failed = 0;
+  for (int layer = 0; layer < 3 && !failed; layer++) {
+    char key[16], path[64];
+    snprintf(key, sizeof key, "%sdir", layers[layer]);
+    snprintf(path, sizeof path, "/proc/self/fd/%d/%s", folder, layers[layer]);
+    failed = (int)result(syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, key, path, 0));
+  }
+  if (!failed) failed = (int)result(syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+  int made = failed ? failed : (int)result(syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0));
+  close(context);
+  return made;
+}
+
 static int write_map(int pid, const char *kind, const char *text) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/%s_map", pid, kind);

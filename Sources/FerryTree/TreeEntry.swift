@@ -110,5 +110,8 @@ public struct TreeEntry: Sendable {
   }
 
   /// Whether it may have other names that count as the same file.
-  public var isShared: Bool { names > 1 && kind != .folder }
+  public var isShared: Bool { names > 1 && kind != .folder && !Self.isWhiteout(kind, deviceNumber) }
+
+  /// A deletion in a layer, which is nothing but a name. Kernels make many of them names of one device file, and keep one more name elsewhere.
+  static func isWhiteout(_ kind: EntryKind, _ device: UInt64) -> Bool { kind == .characterDevice && device == 0 }
 }

@@ -130,7 +130,9 @@ public struct TreeComparison {
     case S_IFCHR, S_IFBLK: differ("device", one.st_rdev, two.st_rdev)
     default: break
     }
-    if kind != S_IFDIR, !ignoring.contains(.hardLinks) { compareIdentity(pair.path, one, two) }
+    // Whiteouts of an overlay are nothing but names: kernels make them names of one device file, or not.
+    let isWhiteout = kind == S_IFCHR && one.st_rdev == 0
+    if kind != S_IFDIR, !isWhiteout, !ignoring.contains(.hardLinks) { compareIdentity(pair.path, one, two) }
     if kind == S_IFREG || kind == S_IFDIR, !ignoring.contains(.flags) {
       func flags(_ folder: BareFolder) throws -> Int32 {
         let file = try folder.open(pair.name.isEmpty ? [0x2e] : pair.name, O_RDONLY)

@@ -51,6 +51,27 @@ import Testing
     }
   }
 
+  @Test(
+    "what a process has open through an overlay is found in its upper folder, and what is only in a lower one is not",
+    .enabled(if: geteuid() == 0, "mounts are root's"))
+  func overlay() throws {
+    try prepare("lower")
+    try folder.write("upper/deep/other", "content")
+    try folder.write("lower/mapped for reading", "content")
+    for name in ["work", "merged"] { try Files.makeFolder(folder(name)) }
+    let options = "lowerdir=\(folder("lower")),upperdir=\(folder("upper")),workdir=\(folder("work"))"
+    let script = "mount -t overlay overlay -o '\(options)' \(folder("merged")) && exec python3 -c \"$0\" \(folder("merged"))"
+    let holder =
+      "import mmap, sys\nfile = open(sys.argv[1] + '/mapped for reading', 'rb'); lower = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)\n"
+    try holding(["unshare", "-m", "sh", "-c", script, holder + Self.holder]) {
+      let found = try OpenFiles(below: folder("upper"))
+      #expect(found.paths == Set(["written", "appended\nname", "deep/mapped"].map { Array($0.utf8) }))
+      #expect(found.unplaced == 0)
+      let beside = try OpenFiles(below: folder("lower")).paths
+      #expect(beside.isEmpty)
+    }
+  }
+
   private func holding(_ command: [String], _ body: () throws -> Void) throws {
     let (input, output) = (try Descriptor.pipe(), try Descriptor.pipe())
     let child = try ChildProcess.spawn(command, descriptors: [0: input.read.number, 1: output.write.number, 2: 2])

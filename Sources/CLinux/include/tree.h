@@ -32,6 +32,8 @@ int clinux_private_mounts(void);
 // Mounts a folder, with what is mounted in it, at another one; with a user namespace, or -1, whose ids inside are those of the disk and whose ids
 // outside are those that are seen.
 int clinux_bind(const char *from, const char *at, int user_namespace);
+// An overlay of the folders `lower`, `upper` and `work` in a folder: its root, which is mounted nowhere and goes with its descriptor.
+int clinux_overlay(int folder);
 // A user namespace with these maps, in the words of /proc/PID/uid_map.
 int clinux_user_namespace(const char *users, const char *groups);
 #endif

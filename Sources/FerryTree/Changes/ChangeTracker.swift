@@ -9,7 +9,7 @@ import Glibc
 /// - A file with several names is named as it was called by who changed it; its other names are not. Under a name that is gone by now it is
 ///   found by fanotify alone, and under one outside of the tree by neither.
 /// - What is written through a map or by asynchronous I/O shows when the last holder of the file closes it: ask `OpenFiles` as well.
-/// - On an overlay, what containers write is seen on the merged folder, not on the upper one.
+/// - What is written through an overlay shows in its upper folder if `OverlayTrial` says so: since Linux 6.5.
 public final class ChangeTracker: Sendable {
   /// How changes are learned of, best first.
   public enum Method: String, Sendable, Codable, CaseIterable {

@@ -5,7 +5,8 @@ import Glibc
 /// tree whose service is frozen rather than stopped they count as changed.
 ///
 /// A process may see the tree elsewhere, a container in a mount namespace of its own: paths are compared where they are in the file
-/// system, by each process's own table of mounts, and confirmed by the file that is there.
+/// system, by each process's own table of mounts, and confirmed by the file that is there. If the tree is an overlay's upper folder, what is open
+/// on the overlay counts: it is in the folder under the same path.
 public struct OpenFiles: Sendable, Hashable {
   /// Paths below the root.
   public var paths: Set<[UInt8]> = []
@@ -18,9 +19,9 @@ public struct OpenFiles: Sendable, Hashable {
   public init(below root: String) throws {
     let folder = try TreeFolder(root: root)
     guard let entry = try folder.entry([]) else { throw FerryError(.notFound, "the folder is gone") }
+    let path = try TreeLocation.absolutePath(of: folder.descriptor)
     var search = Search(
-      root: folder, device: entry.identity.device, own: try MountTable("/proc/self/mountinfo"),
-      rootPath: try TreeLocation.absolutePath(of: folder.descriptor))
+      root: folder, device: entry.identity.device, own: try MountTable("/proc/self/mountinfo", upper: path), rootPath: path)
     for name in Files.names(in: "/proc") where name.first?.isNumber == true { search.look(into: "/proc/\(name)") }
     self = search.found
   }
@@ -56,7 +57,8 @@ private struct Search {
       var (link, status) = (stat(), stat())
       // The link's own mode says what it was opened for.
       guard lstat(path, &link) == 0, link.st_mode & 0o200 != 0, link.st_mode & S_IFMT == S_IFLNK, stat(path, &status) == 0 else { continue }
-      guard UInt64(status.st_dev) == device, status.st_mode & S_IFMT == S_IFREG, status.st_nlink > 0 else { continue }
+      guard status.st_mode & S_IFMT == S_IFREG, status.st_nlink > 0 else { continue }
+      guard UInt64(status.st_dev) == device || table(of: process)?.overlays.contains(UInt64(status.st_dev)) == true else { continue }
       note(Self.target(path), UInt64(status.st_ino), process)
     }
     for line in (try? Files.read("\(process)/maps", limit: 256 << 20).split(separator: 0x0a)) ?? [] {
@@ -79,7 +81,13 @@ private struct Search {
       return
     }
     var isElsewhere = false
-    if let there = table.place(path), let place {
+    let there = table.place(path)
+    if let there, there.isOver {
+      // It need not have the number that it has in the folder.
+      if !confirm(Array(there.path.dropFirst()), nil), !isMap { found.unplaced += 1 }
+      return
+    }
+    if let there, let place {
       if there.device == place.device, let below = TreeLocation.relative(there.path, to: place.path) {
         if confirm(below, inode) { return }
       } else {
@@ -91,12 +99,14 @@ private struct Search {
     if !isElsewhere, !isMap { found.unplaced += 1 }
   }
 
-  private mutating func confirm(_ path: [UInt8], _ inode: UInt64) -> Bool {
+  /// Whether the file with that number, or any file, is at a path below the root.
+  private mutating func confirm(_ path: [UInt8], _ inode: UInt64?) -> Bool {
     let name = path.lastIndex(of: 0x2f).map { Array(path[($0 + 1)...]) } ?? path
     let number = root.descend(path.count == name.count ? [0x2e] : Array(path.dropLast(name.count + 1)))
     guard number >= 0 else { return false }
     let folder = TreeFolder(path: [], descriptor: Descriptor(number))
-    guard (try? folder.entry(name))?.identity == FileIdentity(device: device, inode: inode) else { return false }
+    guard let entry = try? folder.entry(name), entry.kind == .file else { return false }
+    guard inode.map({ entry.identity == FileIdentity(device: device, inode: $0) }) ?? true else { return false }
     found.paths.insert(path)
     return true
   }
@@ -104,7 +114,7 @@ private struct Search {
   private mutating func table(of process: String) -> MountTable? {
     let namespace = Self.target("\(process)/ns/mnt").map { String(decoding: $0, as: UTF8.self) } ?? process
     if let known = tables[namespace] { return known }
-    let table = try? MountTable("\(process)/mountinfo")
+    let table = try? MountTable("\(process)/mountinfo", upper: rootPath)
     tables[namespace] = table
     return table
   }
@@ -116,29 +126,5 @@ private struct Search {
       count = max(0, length)
     }
     return length > 0 ? path : nil
-  }
-}
-
-/// What is mounted where, for one process.
-private struct MountTable {
-  private var mounts: [(point: [UInt8], device: [UInt8], root: [UInt8])] = []
-
-  init(_ path: String) throws {
-    for line in try Files.read(path).split(separator: 0x0a) {
-      let fields = line.split(separator: 0x20, maxSplits: 5)
-      guard fields.count > 4 else { continue }
-      mounts.append((TreeLocation.unescaped(fields[4]), Array(fields[2]), TreeLocation.unescaped(fields[3])))
-    }
-  }
-
-  /// Where a path is in its file system.
-  func place(_ path: [UInt8]) -> (device: [UInt8], path: [UInt8])? {
-    var best: (length: Int, device: [UInt8], path: [UInt8])?
-    for mount in mounts {
-      guard let below = TreeLocation.relative(path, to: mount.point), mount.point.count >= best?.length ?? 0 else { continue }
-      let root = mount.root == [0x2f] ? [] : mount.root
-      best = (mount.point.count, mount.device, below.isEmpty ? mount.root : root + [0x2f] + below)
-    }
-    return best.map { ($0.device, $0.path) }
   }
 }

@@ -7,12 +7,15 @@ import Glibc
 final class AttributeScratch {
   private let list: UnsafeMutableRawBufferPointer
   private(set) var bytes: [UInt8] = []
+  /// The one that was found and is refused, with -EREMOTE.
+  private(set) var refusal: [UInt8]?
+  private let refused: Set<[UInt8]>
   private let form: TreeForm
   private let owners: (any OwnerMapping)?
   private let limit: Int
 
   init(_ options: TreeOptions, limit: Int? = nil) {
-    (form, owners) = (options.form, options.owners)
+    (form, owners, refused) = (options.form, options.owners, options.refused)
     self.limit = limit ?? options.limits.attributes
     list = .allocate(byteCount: 65536, alignment: 16)
   }
@@ -61,6 +64,10 @@ final class AttributeScratch {
     var found: [(name: [UInt8], value: [UInt8])] = []
     for name in UnsafeRawBufferPointer(rebasing: list[..<Int(length)]).split(separator: 0) {
       let name = Array(name)
+      if refused.contains(name) {
+        refusal = name
+        return -EREMOTE
+      }
       guard form.holds(name) else { continue }
       var capacity = 256
       while true {

@@ -15,7 +15,7 @@ extension SendLane {
     defer { close(file) }
     let failed = attributes.read(descriptor: file)
     guard failed == 0 else {
-      try job.trouble(-failed, "cannot read the attributes of", scratch.path)
+      try lackAttributes(-failed)
       return nil
     }
     return entry.status.size <= Int64(TreeBlock.content) && !entry.status.hasHoles ? try sendSmall(entry, file) : try sendLarge(entry, file)

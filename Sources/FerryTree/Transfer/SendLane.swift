@@ -159,7 +159,7 @@ final class SendLane: @unchecked Sendable {
     let meta: TreeMeta
     do { meta = try status.meta(job.options) } catch { return try refuse(error) }
     let failed = attributes.read(descriptor: folder)
-    guard failed == 0 else { return try job.trouble(-failed, "cannot read the attributes of", scratch.path) }
+    guard failed == 0 else { return try lackAttributes(-failed) }
     let leaf = scratch.leaf(meta, content: TreeLeaf(), attributes: attributes.leaf)
     let key = scratch.key(job.index.seed)
     let slot = TreeIndex.Slot(key: key, stamp: isScanned ? job.stamp(status) : 0, leaf: leaf)
@@ -169,6 +169,14 @@ final class SendLane: @unchecked Sendable {
     writer.count(leaf)
     job.index.set(slot)
     report.changed += 1
+  }
+
+  /// Those of the entry could not be read, or one of them is refused, which ends any pass.
+  func lackAttributes(_ code: Int32) throws {
+    guard let name = attributes.refusal else { return try job.trouble(code, "cannot read the attributes of", scratch.path) }
+    throw FerryError(
+      .unsupported, "\(TreePath.escaped(Array(scratch.path))) has the attribute \(TreePath.escaped(name))",
+      code: TreeSender.refusedAttribute)
   }
 
   private func refuse(_ error: any Error) throws {

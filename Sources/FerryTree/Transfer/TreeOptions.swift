@@ -10,6 +10,8 @@ public struct TreeOptions: Sendable {
   public var owners: (any OwnerMapping)?
   /// Stays on the root's file system (sender). A receiver never leaves it.
   public var oneFileSystem = true
+  /// Names of attributes that nothing in the tree may have: the first entry that does ends the pass (sender).
+  public var refused: Set<[UInt8]> = []
   /// Bounds on what a stream may ask for (receiver).
   public var limits = TreeLimits()
   /// Threads at each end; a channel is shared by as many as need it.

@@ -6,6 +6,9 @@ import Glibc
 ///
 /// It lives as long as its process; what it knows is also in the folder `state`, so that another process goes on from there.
 public final class TreeSender {
+  /// The code of the error that something has an attribute that the options refuse.
+  public static let refusedAttribute = "refused-attribute"
+
   private let path: String
   private let state: TreeState
   /// May be set anew for each call, all but the form.

@@ -30,7 +30,7 @@ struct TreeStatus {
 
   var size: Int64 { kind == .file ? Int64(raw.st_size) : 0 }
   var identity: FileIdentity { FileIdentity(device: UInt64(raw.st_dev), inode: UInt64(raw.st_ino)) }
-  var isShared: Bool { raw.st_nlink > 1 && kind != .folder }
+  var isShared: Bool { raw.st_nlink > 1 && kind != .folder && !TreeEntry.isWhiteout(kind, UInt64(raw.st_rdev)) }
   /// Fewer blocks than its length needs.
   var hasHoles: Bool { kind == .file && Int64(raw.st_blocks) * 512 < Int64(raw.st_size) }
 
