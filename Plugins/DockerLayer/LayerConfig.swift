@@ -19,11 +19,12 @@ struct LayerConfig: Decodable {
   }
 
   var endpoint: Endpoint
+  var track: Bool?
   var replace: Bool?
   var allowEmpty: Bool?
 
   enum CodingKeys: String, CodingKey {
-    case endpoint, replace
+    case endpoint, track, replace
     case allowEmpty = "allow-empty"
   }
 
@@ -42,6 +43,7 @@ struct LayerConfig: Decodable {
         "mounts": {"type": "object", "additionalProperties": {"type": "string", "minLength": 1},
          "description": "in a container that is made: the volume for a mount point, by the mount point"},
         "engine": {"$ref": "#/$defs/engine"}}},
+      "track": {"type": "boolean", "description": "look only at what changed once everything was copied; true unless told"},
       "replace": {"type": "boolean",
        "description": "a container whose layer is not empty may be the target; its layer is kept until the run has succeeded"}},
      "$defs": {

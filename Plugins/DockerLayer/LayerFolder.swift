@@ -18,38 +18,44 @@ enum LayerFolder {
 
   /// Whether somebody has it mounted: then nobody else may write into it.
   static func isMounted(_ folder: String) throws -> Bool {
-    // An engine that has many layers names them relative to its own folder.
-    let name = folder.split(separator: "/").suffix(2).joined(separator: "/")
-    let table = String(decoding: try Files.read("/proc/self/mountinfo"), as: UTF8.self)
-    return table.split(separator: "\n").contains { line in
-      line.split(separator: ",").contains { $0.hasPrefix("upperdir=") && $0.hasSuffix(name) }
-    }
+    try !MountTable("/proc/self/mountinfo", upper: Array(folder.utf8)).overlays.isEmpty
   }
 
   /// Names of attributes by which a layer points into its image instead of holding the thing itself: a renamed folder, content that was not copied.
-  private static let references = ["redirect", "metacopy"].flatMap { ["trusted.overlay.\($0)", "user.overlay.\($0)"] }.map {
-    Array($0.utf8)
+  static let references = Set(
+    ["redirect", "metacopy"].flatMap { ["trusted.overlay.\($0)", "user.overlay.\($0)"] }.map { Array($0.utf8) })
+
+  /// The first entry that points into the image, or nil. Kernels make such entries with `redirect_dir=on` or `metacopy=on` only. Passes find them
+  /// without a walk: they refuse these attributes.
+  static func reference(in folder: String, _ cancellation: Cancellation) throws -> String? {
+    try entries(of: TreeFolder(root: folder), with: references, cancellation, limit: 1).first.map { TreePath.escaped($0) }
   }
 
-  /// The first entry that points into the image, or nil. Kernels make such entries with `redirect_dir=on` or `metacopy=on` only.
-  static func reference(in folder: String, _ cancellation: Cancellation) throws -> String? {
-    let seeker = Seeker(cancellation)
-    try TreeWalk.run(try TreeFolder(root: folder), seeker)
+  /// Paths of folders and files that have one of these attributes.
+  static func entries(
+    of folder: TreeFolder, with attributes: Set<[UInt8]>, _ cancellation: Cancellation?, limit: Int = .max
+  ) throws -> [[UInt8]] {
+    let seeker = Seeker(attributes, cancellation, limit)
+    try TreeWalk.run(folder, seeker)
     return seeker.found
   }
 
   private final class Seeker: TreeVisitor {
-    let cancellation: Cancellation
-    var found: String?
-    init(_ cancellation: Cancellation) { self.cancellation = cancellation }
+    let attributes: Set<[UInt8]>
+    let cancellation: Cancellation?
+    let limit: Int
+    var found: [[UInt8]] = []
+    init(_ attributes: Set<[UInt8]>, _ cancellation: Cancellation?, _ limit: Int) {
+      (self.attributes, self.cancellation, self.limit) = (attributes, cancellation, limit)
+    }
 
     func opened(_ folder: TreeFolder, entry: TreeEntry, entries: inout [TreeEntry]) throws {
-      if cancellation.isCancelled { throw FerryError(.cancelled, "looking through the layer was cancelled") }
-      for entry in entries where found == nil && (entry.kind == .folder || entry.kind == .file) {
+      if cancellation?.isCancelled == true { throw FerryError(.cancelled, "looking through the layer was cancelled") }
+      for entry in entries where found.count < limit && (entry.kind == .folder || entry.kind == .file) {
         let names = try ExtendedAttributes.read(folder, entry.name).map(\.name)
-        if names.contains(where: LayerFolder.references.contains) { found = folder.shown(entry.name) }
+        if names.contains(where: attributes.contains) { found.append(TreePath.joined(folder.path, entry.name)) }
       }
-      if found != nil { entries = [] }
+      if found.count >= limit { entries = [] }
     }
     func visit(_ folder: TreeFolder, entry: TreeEntry, index: Int) {}
     func closed(_ parent: TreeFolder?, entry: TreeEntry, index: Int?) {}

@@ -3,6 +3,7 @@ import FerryEngineKit
 /// A container's writable layer. What both engines have in common, which is all of it but the name.
 class LayerProvider: EngineProvider {
   let config: LayerConfig
+  private var hears: Bool?
 
   init(_ context: ProviderContext, _ kind: EngineKind) throws {
     config = try context.decodeConfig()
@@ -15,6 +16,20 @@ class LayerProvider: EngineProvider {
       throw imageIsGone(container)
     }
     return layers
+  }
+
+  /// Whether a layer's folder tells of what is written to it through its container's file system; tried once.
+  func hearsWrites() -> Bool {
+    if let hears { return hears }
+    let found = Result { try OverlayTrial.tellsOfWrites(in: context.temporaryFolder) }
+    let answer = (try? found.get()) == true
+    if !answer {
+      var reason = "this kernel does not tell of it, as Linux does since 6.5"
+      if case .failure(let error) = found { reason = FerryError.wrap(error).message }
+      context.log(.info, "what a container writes is not learned of: each pass looks at all of its layer, at its metadata first: \(reason)")
+    }
+    hears = answer
+    return answer
   }
 
   private var source: LayerSource { LayerSource(provider: self) }
@@ -37,10 +52,12 @@ class LayerProvider: EngineProvider {
   func deactivate() throws { try destination.deactivate() }
 
   func discard() throws {
+    trees.stop()
     if context.side == .destination { try destination.discard() }
   }
 
   func release() throws {
+    trees.stop()
     if context.side == .destination { try destination.release() }
   }
 

@@ -49,9 +49,12 @@ struct LayerSource {
   }
 
   private func refuseReferences(_ folder: String) throws {
-    guard let path = try LayerFolder.reference(in: folder, context.cancellation) else { return }
-    throw FerryError(
-      .unsupported, "the layer of \(name) only points at what is in its image: \(path)",
+    if let path = try LayerFolder.reference(in: folder, context.cancellation) { throw pointing(path) }
+  }
+
+  private func pointing(_ what: String) -> FerryError {
+    FerryError(
+      .unsupported, "the layer of \(name) only points at what is in its image: \(what)",
       hint: "it was mounted with redirect_dir=on or metacopy=on")
   }
 
@@ -74,8 +77,6 @@ struct LayerSource {
         .precondition, "the container \(name) has changed nothing over its image", hint: "if that may be, say `allow-empty: true`")
     }
     try record.write(context)
-    context.log(
-      .info, "what \(name) writes is seen on its merged file system alone: each pass looks at all of its layer, at its metadata first")
   }
 
   private func fetch(_ record: LayerRecord) throws {
@@ -99,25 +100,28 @@ struct LayerSource {
     return try tree(record).digest(request, listing: request.listing)
   }
 
-  /// What a container writes happens on the merged file system, and who watches its layer's folder does not hear of it. To watch the merged one
-  /// would mean to hold it open while the engine unmounts and mounts it. So each pass looks at all metadata of the layer, which has no more
-  /// entries than were changed over the image.
+  /// What is written through an overlay shows in the layer's folder, where the kernel tells of it. A copy is made anew for each pass: all of it has
+  /// changed.
   private func tree(_ record: LayerRecord) throws -> TrackedTree {
-    let tree = try provider.trees.source(at: record.folder, TreeOptions(form: record.form))
-    tree.isTracked = false
+    var options = TreeOptions(form: record.form)
+    options.refused = LayerFolder.references
+    let tree = try provider.trees.source(at: record.folder, options)
+    tree.isTracked = !record.isMirror && provider.config.track != false && provider.hearsWrites()
     return tree
   }
 
   func transfer(_ pass: Pass) throws -> PassReport {
     let record = try record()
     let container = try provider.container(record.container)
-    if record.isMirror { try fetch(record) } else if pass.isFirst || pass.isFinal { try refuseReferences(record.folder) }
+    if record.isMirror { try fetch(record) }
     let greeting = LayerGreeting(
       form: record.form, base: try provider.base(container), image: container.json["Config"]?["Image"]?.string ?? container.image,
       definition: ContainerDefinition(container))
     try context.tell(greeting, on: pass.channel)
     _ = try context.hear(LayerReady.self, on: pass.channel)
-    return PassReport(sent: try tree(record).send(pass), isFinal: pass.isFinal)
+    do { return PassReport(sent: try tree(record).send(pass), isFinal: pass.isFinal) } catch let error as FerryError
+      where error.code == TreeSender.refusedAttribute
+    { throw pointing(error.message) }
   }
 
   /// Removes the container, and with it its layer. Its volumes are not the layer's.
