@@ -37,21 +37,30 @@ struct ContainerDefinition: Codable, Hashable {
     var host = host
     body["Image"] = .string(image)
     var places = body["Volumes"]?.object ?? [:]
-    host["Mounts"] = .array(
-      mounts.compactMap { mount -> JSONValue? in
-        // What has no name is made anew by the engine, from the image or from `Volumes`.
-        guard mount.type == "bind" || mount.type == "volume" else { return nil }
-        let volume = volumes[mount.destination] ?? mount.name
-        if mount.type == "volume" {
-          guard let volume, volumes[mount.destination] != nil || !EngineVolume(name: volume).isAnonymous else { return nil }
-          places[mount.destination] = nil
-          return ["Type": "volume", "Source": .string(volume), "Target": .string(mount.destination), "ReadOnly": .bool(!mount.isWritable)]
-        }
-        guard let source = mount.source else { return nil }
-        return ["Type": "bind", "Source": .string(source), "Target": .string(mount.destination), "ReadOnly": .bool(!mount.isWritable)]
-      })
+    var (described, lines): ([JSONValue], [JSONValue]) = ([], [])
+    for mount in mounts {
+      // What has no name is made anew by the engine, from the image or from `Volumes`.
+      guard let source = mount.type == "bind" ? mount.source : mount.type == "volume" ? volume(of: mount, volumes) : nil else { continue }
+      if mount.type == "volume" { places[mount.destination] = nil }
+      if mount.relabelling != nil {
+        lines.append(.string(mount.line(source)))
+      } else {
+        described.append(
+          [
+            "Type": .string(mount.type), "Source": .string(source), "Target": .string(mount.destination),
+            "ReadOnly": .bool(!mount.isWritable),
+          ])
+      }
+    }
+    host["Mounts"] = .array(described)
+    if !lines.isEmpty { host["Binds"] = .array(lines) }
     body["Volumes"] = places.isEmpty ? nil : .object(places)
     body["HostConfig"] = host
     return body
+  }
+
+  private func volume(of mount: EngineMount, _ volumes: [String: String]) -> String? {
+    if let given = volumes[mount.destination] { return given }
+    return mount.name.flatMap { EngineVolume(name: $0).isAnonymous ? nil : $0 }
   }
 }

@@ -44,6 +44,14 @@ public struct EngineMount: Codable, Sendable, Hashable {
   /// What else was asked for, such as `z`.
   public var mode: String?
 
+  /// `z` or `Z`: the engine gives the content the container's SELinux label. Only `--volume` can say so.
+  public var relabelling: String? { mode?.split(separator: ",").first { $0 == "z" || $0 == "Z" }.map(String.init) }
+
+  /// As `--volume` takes it, for a volume or folder that it is to be.
+  public func line(_ source: String) -> String {
+    "\(source):\(destination):" + [isWritable ? "rw" : "ro", relabelling].compactMap { $0 }.joined(separator: ",")
+  }
+
   enum CodingKeys: String, CodingKey {
     case type = "Type"
     case name = "Name"

@@ -112,7 +112,7 @@ import Testing
     let shared = try TemporaryFolder()
     try from.run(
       "create", "--name", name, "--network", "none", "--volume", "\(name)-data:/data:ro", "--volume", "/anonymous", "--volume",
-      "\(shared.path):/bound:ro", "--label", "a=b",
+      "\(name)-labelled:/labelled:ro,z", "--volume", "\(shared.path):/bound:ro", "--label", "a=b",
       "--workdir", "/tmp", "--entrypoint", "/bin/ls", "box", "-l", "/")
     try Descriptor.open("\(from.upper(name))/file", O_WRONLY | O_CREAT).write([1])
     let move = try Move(
@@ -127,6 +127,8 @@ import Testing
     func mount(_ place: String) -> JSONValue? { mounts.first { $0["Destination"]?.string == place } }
     #expect(mount("/data")?["Name"]?.string == "\(name)-data" && mount("/data")?["RW"]?.bool == false)
     #expect(mount("/anonymous")?["Name"]?.string == "\(name)-named" && mount("/anonymous")?["RW"]?.bool == true)
+    // The engine gives the content the container's label, where there are labels.
+    #expect(mount("/labelled")?["Mode"]?.string?.contains("z") == true && mount("/labelled")?["RW"]?.bool == false)
     #expect(mount("/bound")?["Source"]?.string == shared.path && mount("/bound")?["RW"]?.bool == false)
     try move.giveUp()
     #expect(try !to.call("container", "inspect", name).succeeded, "what was made for the run is gone")
