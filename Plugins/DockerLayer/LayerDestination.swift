@@ -10,21 +10,29 @@ struct LayerDestination {
 
   func check() throws -> CheckReport {
     try provider.report { report, engine in
-      guard engine.sharesFiles else { throw provider.outOfReach("any layer", engine) }
-      report.room = Files.room(in: engine.info.root)
-      let target = try TargetAbilities(in: engine.info.root)
+      let isDirect = try isDirect(engine)
+      let place = isDirect ? engine.info.root : context.temporaryFolder
+      // A copy, and what is read back to prove it.
+      report.room = Files.room(in: place).map { isDirect ? $0 : $0 / 2 }
+      let target = try isDirect ? TargetAbilities(in: place) : distantAbilities()
       report.abilities = try JSONValue(encoding: target)
-      var form = target.fileSystem.form
+      var form = try FileSystemProbe.form(in: place)
       // The only loss that leaves a layer what it is.
       form.fractions = true
       if !form.losses.isEmpty {
         report.notices.append(
+          .init(.error, "\(form.losses.joined(separator: ", ")) cannot be kept on the file system of \(place), and a layer needs them"))
+      }
+      if !isDirect {
+        report.notices.append(
           .init(
-            .error,
-            "\(form.losses.joined(separator: ", ")) cannot be kept on the file system of \(engine.info.root), and a layer needs them"))
+            .warning,
+            "the layer is written through the engine, whole in the final pass while nothing serves, and \(DistantFolder.losses(withOwners: false))",
+            hint: "it takes room for the layer in Ferry's own folder at the destination; beside the engine, as root, neither is so"))
       }
       if endpoint.madeBy != nil { return }
       if let container = try engine.container(endpoint.container) {
+        guard isDirect else { throw Self.isThere(container.name) }
         _ = try LayerFolder.find(container, provider)
         try refuseChanged(container)
         if container.isRunning {
@@ -39,6 +47,24 @@ struct LayerDestination {
         throw noContainer()
       }
     }
+  }
+
+  /// Whether what is received can be put beside the layer; if not, it goes through the engine.
+  private func isDirect(_ engine: ContainerEngine) throws -> Bool {
+    if engine.sharesFiles { return true }
+    guard DistantLayer.isPossible(engine) else { throw provider.outOfReach("any layer", engine) }
+    return false
+  }
+
+  private func distantAbilities() throws -> TargetAbilities {
+    try DistantFolder.abilities(
+      in: context.temporaryFolder, as: "a layer that is written through the engine", provider.kind, attributes: .layers)
+  }
+
+  static func isThere(_ name: String) -> FerryError {
+    FerryError(
+      .conflict, "the container \(name) exists, and its layer is not within reach, so it could not be given back as it was",
+      hint: "remove it and name its image with `to.image`, choose another name, or run Ferry as root beside the engine")
   }
 
   private func noImage(_ image: String) -> FerryError {
@@ -66,8 +92,7 @@ struct LayerDestination {
 
   func prepare() throws -> Offer {
     let engine = try provider.engine()
-    guard engine.sharesFiles else { throw provider.outOfReach("any layer", engine) }
-    let form = try FileSystemProbe.form(in: engine.info.root)
+    let form = try isDirect(engine) ? FileSystemProbe.form(in: engine.info.root) : distantAbilities().fileSystem.form
     return Offer(.private, try JSONValue(encoding: LayerOffer(form: form)).object ?? [:])
   }
 
@@ -78,10 +103,43 @@ struct LayerDestination {
   func receive(_ pass: Pass) throws -> PassReport {
     guard let offered = try pass.offer?.decode(LayerOffer.self) else { throw FerryError(.internal, "the pass came without an offer") }
     let greeting = try context.hear(LayerGreeting.self, on: pass.channel)
-    let record = try prepared(greeting, offered.form.common(with: greeting.form))
+    var record = try prepared(greeting, offered.form.common(with: greeting.form))
     try context.tell(LayerReady(container: record.container), on: pass.channel)
-    let receiver = try receiver(staged(record).staged(), record.form)
-    return PassReport(received: try receiver.receive(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels))
+    let receiver = try receiver(received(record), record.form)
+    let report = PassReport(received: try receiver.receive(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels))
+    if record.isMirror, pass.isFinal { try store(&record, greeting) }
+    return report
+  }
+
+  /// Where the layer is received.
+  private func received(_ record: LayerRecord) throws -> String { try record.isMirror ? record.folder : staged(record).staged() }
+
+  private func begin(_ record: LayerRecord) throws {
+    if record.isMirror { try Files.makeFolder(record.folder) } else { try staged(record).prepare() }
+  }
+
+  private var copy: String { "\(context.temporaryFolder)/layer" }
+
+  private func store(_ record: inout LayerRecord, _ greeting: LayerGreeting) throws {
+    if record.storing != nil {
+      // Somebody stopped in the middle, or what was received has changed since: nothing of it can be taken out again.
+      guard let made = record.made else {
+        throw FerryError(
+          .precondition, "the container \(endpoint.container) holds what was received before, and nothing of it can be taken out",
+          hint: "roll the run back and start anew")
+      }
+      try provider.engine().removeContainer(record.container, andAnonymousVolumes: true)
+      (record.container, record.made) = (try make(greeting, record.form).id, made)
+    }
+    record.storing = .begun
+    try record.write(context)
+    try distant(record).store(provider.trees.serving(TreeOptions(form: record.form)))
+    record.storing = .done
+    try record.write(context)
+  }
+
+  private func distant(_ record: LayerRecord) throws -> DistantLayer {
+    DistantLayer(engine: try provider.engine(), container: try provider.container(record.container), copy: copy)
   }
 
   /// The target, with a place to receive beside its layer. The first pass makes them.
@@ -89,7 +147,7 @@ struct LayerDestination {
     if var record = try LayerRecord.read(context), !record.folder.isEmpty {
       record.form = form
       try record.write(context)
-      try staged(record).prepare()
+      try begin(record)
       return record
     }
     let engine = try provider.engine()
@@ -98,8 +156,12 @@ struct LayerDestination {
       ? engine.container(endpoint.container) : engine.container(ContainerEngine.stagedName(endpoint.container, run: context.run))
     let made = try LayerRecord.read(context)?.made
     let container: EngineContainer
+    let isDirect = try isDirect(engine)
     if let found {
-      if made == nil { try refuseChanged(found) }
+      if made == nil {
+        if !isDirect, endpoint.madeBy == nil { throw Self.isThere(found.name) }
+        try refuseChanged(found)
+      }
       container = found
     } else {
       container = try make(greeting, form)
@@ -109,11 +171,12 @@ struct LayerDestination {
         .precondition, "the container \(container.name) is made from another image than at the source, where it is \(greeting.image)",
         hint: "a layer means something on its own image only: bring that image here, with its tag or by `save` and `load`")
     }
-    let record = LayerRecord(
-      form: form, container: container.id, folder: try LayerFolder.find(container, provider), made: found == nil ? endpoint.container : made
-    )
+    var record = LayerRecord(
+      form: form, container: container.id, folder: DistantLayer.root(copy), isMirror: !isDirect,
+      made: found == nil ? endpoint.container : made)
+    if isDirect { record.folder = try LayerFolder.find(container, provider) }
     try record.write(context)
-    try staged(record).prepare()
+    try begin(record)
     return record
   }
 
@@ -129,7 +192,10 @@ struct LayerDestination {
 
   func receiver(_ request: DigestRequest) throws -> TreeReceiver {
     if let record = try LayerRecord.read(context), !record.folder.isEmpty {
-      return try receiver(staged(record).current(active: request.target == .active), record.form)
+      guard record.isMirror else { return try receiver(staged(record).current(active: request.target == .active), record.form) }
+      // What is read again is what the engine has, not the copy alone.
+      if record.storing == .done, request.isFull { try distant(record).prove(provider.trees.serving(TreeOptions(form: record.form))) }
+      return try receiver(record.folder, record.form)
     }
     guard request.target == .active else { throw FerryError(.precondition, "nothing was received yet") }
     // A process that knows nothing of the run: the container that has the name.
@@ -144,13 +210,17 @@ struct LayerDestination {
 
   func activate() throws {
     guard let record = try LayerRecord.read(context) else { throw FerryError(.precondition, "nothing was received yet") }
+    if record.isMirror {
+      if record.storing == .done { return }
+      throw FerryError(.precondition, "the container \(endpoint.container) does not hold all that was received", hint: "resume the run")
+    }
     if try staged(record).isActive() { return }
     try requireDown(record)
     try staged(record).activate()
   }
 
   func deactivate() throws {
-    guard let record = try LayerRecord.read(context), !record.folder.isEmpty else { return }
+    guard let record = try LayerRecord.read(context), !record.folder.isEmpty, !record.isMirror else { return }
     if try staged(record).isActive() { try requireDown(record) }
     try staged(record).deactivate()
   }
@@ -171,7 +241,7 @@ struct LayerDestination {
 
   func discard() throws {
     guard let record = try LayerRecord.read(context) else { return }
-    if !record.folder.isEmpty {
+    if !record.folder.isEmpty, !record.isMirror {
       try deactivate()
       try staged(record).release()
     }
@@ -183,7 +253,7 @@ struct LayerDestination {
   }
 
   func release() throws {
-    guard let record = try LayerRecord.read(context), !record.folder.isEmpty else { return }
+    guard let record = try LayerRecord.read(context), !record.folder.isEmpty, !record.isMirror else { return }
     try staged(record).release()
   }
 }

@@ -88,8 +88,6 @@ struct LayerMirror {
       Array(try TreeWriter.names(of: path).joined(separator: [0x2f]))
     }
 
-    private static func above(_ path: [UInt8]) -> [UInt8] { Array(path.split(separator: 0x2f).dropLast().joined(separator: [0x2f])) }
-
     private func link(_ path: [UInt8], to target: [UInt8]) throws {
       try makeFolders(above: path)
       try writer.makeHardLink(path, to: target)
@@ -98,7 +96,7 @@ struct LayerMirror {
 
     /// The folders that lead to what is not listed: as they are in the image.
     private func makeFolders(above path: [UInt8]) throws {
-      let folder = Self.above(path)
+      let folder = TreePath.parent(of: path)
       guard !folder.isEmpty, !written.contains(folder), let metadata = folders[folder] else { return }
       try makeFolders(above: folder)
       try writer.makeFolder(folder, metadata)
@@ -137,7 +135,7 @@ struct LayerMirror {
     func finish(_ root: EntryMetadata) throws {
       for path in deleted.sorted(by: TreePath.precedes) where seen[path] == nil {
         // In a folder that is gone itself there is nothing more to say. The time is the folder's, which its deletion has changed.
-        guard let time = seen[Self.above(path)] else { continue }
+        guard let time = seen[TreePath.parent(of: path)] else { continue }
         try writer.makeNode(path, .characterDevice, device: 0, EntryMetadata(mode: 0, owner: 0, group: 0, modified: time))
       }
       try writer.makeFolder([], root)

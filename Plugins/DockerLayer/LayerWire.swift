@@ -29,10 +29,14 @@ struct LayerRecord: Codable {
   var container: String
   /// The folder of its layer; of a mirror at the source, its own.
   var folder: String
-  /// Source: the layer is built anew beside, for each pass.
+  /// It is a copy beside. Source: built anew for each pass. Destination: stored through the engine in the final one.
   var isMirror = false
+  /// Destination: how far that is.
+  var storing: Storing?
   /// Destination: this run made it, under this name.
   var made: String?
+
+  enum Storing: String, Codable { case begun, done }
 
   private static let key = "layer"
 

@@ -27,7 +27,7 @@ struct VolumeCheck {
             .init(
               .warning,
               "the volume \(name) is read through the engine, whole for each pass, and "
-                + VolumeMirror.losses(withOwners: geteuid() != 0 || !VolumeMirror.tellsOwners(provider.kind)),
+                + DistantFolder.losses(withOwners: geteuid() != 0 || !DistantFolder.tellsOwners(provider.kind)),
               hint: "it takes room for the volume in Ferry's own folder at the source; beside the engine, as root, neither is so"))
           unknown = true
           continue
@@ -59,12 +59,14 @@ struct VolumeCheck {
       case .throughEngine:
         // A copy, and what is read back to prove it.
         report.room = Files.room(in: provider.context.temporaryFolder).map { $0 / 2 }
-        report.abilities = try JSONValue(encoding: throughEngine())
+        report.abilities = try JSONValue(
+          encoding: DistantFolder.abilities(
+            in: provider.context.temporaryFolder, as: "a volume that is written through the engine", provider.kind))
         report.notices.append(
           .init(
             .warning,
             "volumes are written through the engine, whole in the final pass while nothing serves, and "
-              + VolumeMirror.losses(withOwners: geteuid() != 0),
+              + DistantFolder.losses(withOwners: geteuid() != 0),
             hint: "it takes room for each volume in Ferry's own folder at the destination; beside the engine, as root, neither is so"))
       }
       for name in config.endpoint.given ?? [] {
@@ -81,17 +83,6 @@ struct VolumeCheck {
         }
       }
     }
-  }
-
-  /// What is left of a copy's own abilities.
-  private func throughEngine() throws -> TargetAbilities {
-    var target = try TargetAbilities(in: provider.context.temporaryFolder)
-    target.place = "a volume that is written through the engine"
-    target.fileSystem.form = VolumeMirror.form(target.fileSystem.form, provider.kind)
-    // Docker takes earlier times for none.
-    if provider.kind == .docker { target.fileSystem.earliest = 0 }
-    (target.fileSystem.nanoseconds, target.fileSystem.capabilities, target.fileSystem.holes) = (false, false, false)
-    return target
   }
 
   static func exists(_ name: String) -> FerryError {

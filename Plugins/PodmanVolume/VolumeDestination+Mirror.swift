@@ -14,20 +14,18 @@ extension VolumeDestination {
       hint: "remove it, choose another name with `to`, or run Ferry as root beside the engine")
   }
 
-  func mirror(_ name: String, _ index: Int) throws -> VolumeMirror {
-    VolumeMirror(engine: try provider.engine(), volume: name, folder: "\(context.temporaryFolder)/mirror-\(index)")
-  }
+  func mirror(_ name: String, _ index: Int) throws -> DistantFolder { try provider.distant(name, copy: "mirror-\(index)") }
 
   /// What the engine has of a volume, fetched anew.
   func readBack(_ name: String, _ index: Int, _ form: TreeForm) throws -> String {
-    let back = VolumeMirror(engine: try provider.engine(), volume: name, folder: "\(context.temporaryFolder)/back-\(index)")
+    let back = try provider.distant(name, copy: "back-\(index)")
     try back.fetch(provider.trees.serving(TreeOptions(form: form)))
     return back.root
   }
 
   /// What can be compared is there at the destination, for whoever has nothing but the engine.
   func provable(_ name: String, _ index: Int) throws -> String {
-    guard VolumeMirror.tellsOwners(provider.kind) || geteuid() != 0 else {
+    guard DistantFolder.tellsOwners(provider.kind) || geteuid() != 0 else {
       throw FerryError(
         .unsupported, "what the volume \(name) holds cannot be proven from here: through its API Podman tells no owners",
         hint: "run Ferry as root beside the engine")
@@ -48,29 +46,8 @@ extension VolumeDestination {
     let mirror = try mirror(entry.name, index)
     let options = provider.trees.serving(TreeOptions(form: record.form))
     try mirror.store(options)
-    let back = try readBack(entry.name, index, record.form)
-    defer { try? TreeRemoval.remove(Files.parent(of: back)) }
-    try compare(mirror.root, back, options, entry.name)
+    try mirror.prove(options, in: "\(context.temporaryFolder)/back-\(index)")
     record.entries[index].storing = .done
     try record.write(context)
-  }
-
-  private func compare(_ sent: String, _ back: String, _ options: TreeOptions, _ name: String) throws {
-    func digest(_ root: String) throws -> (root: String, listing: [Substring]) {
-      var digest = TreeDigest.Options()
-      digest.form = options.form
-      if !VolumeMirror.tellsOwners(provider.kind) { digest.form.owners = false }
-      digest.cancellation = options.cancellation
-      digest.progress = options.progress
-      digest.listing = "\(context.temporaryFolder)/stored"
-      let result = try TreeDigest.compute(root: root, digest)
-      return (result.root, String(decoding: try Files.read("\(context.temporaryFolder)/stored"), as: UTF8.self).split(separator: "\n"))
-    }
-    let (sent, back) = (try digest(sent), try digest(back))
-    guard sent.root != back.root else { return }
-    let differing = Set(sent.listing).symmetricDifference(back.listing).compactMap { $0.split(separator: "\t").last }.sorted()
-    throw FerryError(
-      .io, "what the engine has of the volume \(name) is not what it was given: \(differing.prefix(3).joined(separator: ", "))",
-      hint: "run Ferry as root beside the engine, where nothing has to go through its API")
   }
 }

@@ -15,7 +15,7 @@ struct VolumeDestination {
     let form =
       switch try provider.reach(root) {
       case .direct: try FileSystemProbe.form(in: root)
-      case .throughEngine: VolumeMirror.form(try FileSystemProbe.form(in: context.temporaryFolder), provider.kind)
+      case .throughEngine: DistantFolder.form(try FileSystemProbe.form(in: context.temporaryFolder), provider.kind)
       }
     return Offer(.private, try JSONValue(encoding: VolumeOffer(form: form)).object ?? [:])
   }
@@ -131,7 +131,10 @@ struct VolumeDestination {
     let container = try (config.endpoint.volumesFrom ?? list.container).flatMap { try engine.container($0) }
     for (moved, name) in zip(list.volumes, names) {
       for mount in moved.mounts {
-        let wanted = "--mount type=volume,src=\(name),dst=\(mount.destination)\(mount.isWritable ? "" : ",readonly")"
+        let wanted =
+          mount.relabelling != nil
+          ? "--volume \(mount.line(name))"
+          : "--mount type=volume,src=\(name),dst=\(mount.destination)\(mount.isWritable ? "" : ",readonly")"
         guard let container else {
           context.log(.info, "\(moved.volume.name) becomes \(name); a container mounts it with \(wanted)")
           continue
@@ -152,7 +155,7 @@ struct VolumeDestination {
     return try digest.report(
       try record.entries.enumerated().map { index, entry in
         // What is read again is what the engine has, not the copy.
-        let isStored = entry.storing == .done && request.isFull && VolumeMirror.tellsOwners(provider.kind)
+        let isStored = entry.storing == .done && request.isFull && DistantFolder.tellsOwners(provider.kind)
         guard let root = try root(entry, index, isStored ? .active : request.target) else {
           // Before `activate` it need not be there.
           return digest.definition(entry.name, try provider.engine().volume(entry.name) ?? entry.moved.volume)

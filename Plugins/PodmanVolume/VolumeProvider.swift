@@ -9,6 +9,13 @@ class VolumeProvider: EngineProvider {
     super.init(context, kind, at: config.endpoint.engine)
   }
 
+  /// A volume whose data folder is out of reach, with its copy in the item's own folder.
+  func distant(_ name: String, copy: String) throws -> DistantFolder {
+    let engine = try engine()
+    let folder = engine.kind == .podman ? try engine.volume(name)?.mountpoint : nil
+    return DistantFolder(engine, folder.map { .folder($0) } ?? .volume(name), copy: "\(context.temporaryFolder)/\(copy)")
+  }
+
   private var source: VolumeSource { VolumeSource(provider: self) }
   private var destination: VolumeDestination { VolumeDestination(provider: self) }
 

@@ -21,7 +21,7 @@ struct VolumeSource {
       return entry
     }
     // What is not told of one volume counts of none.
-    if entries.contains(where: \.isMirror), !VolumeMirror.tellsOwners(provider.kind) { form.owners = false }
+    if entries.contains(where: \.isMirror), !DistantFolder.tellsOwners(provider.kind) { form.owners = false }
     for (index, entry) in entries.enumerated() {
       if entry.isMirror { try fetch(entry, index, form) }
       try refuseEmpty(entry, index, isOne: volumes.count == 1)
@@ -29,8 +29,8 @@ struct VolumeSource {
     try VolumeRecord(form: form, entries: entries).write(context)
   }
 
-  private func mirror(_ entry: VolumeRecord.Entry, _ index: Int) throws -> VolumeMirror {
-    VolumeMirror(engine: try provider.engine(), volume: entry.moved.volume.name, folder: "\(context.temporaryFolder)/mirror-\(index)")
+  private func mirror(_ entry: VolumeRecord.Entry, _ index: Int) throws -> DistantFolder {
+    try provider.distant(entry.moved.volume.name, copy: "mirror-\(index)")
   }
 
   private func fetch(_ entry: VolumeRecord.Entry, _ index: Int, _ form: TreeForm) throws {

@@ -28,9 +28,11 @@ extension ContainerEngine {
     return try result.get()
   }
 
-  /// Runs `body` with a container that has a volume at a place and is never started; afterwards nothing is left of it. Its image is empty, so
-  /// none has to be there.
-  public func withHelper<Value>(volume: String, at place: String, _ body: (_ container: String) throws -> Value) throws -> Value {
+  /// Runs `body` with a container that has something mounted at a place and is never started; afterwards nothing is left of it. Its image is empty,
+  /// so none has to be there. `kind` is `volume` or, for a folder of the engine's machine, `bind`.
+  public func withHelper<Value>(
+    _ kind: String, _ source: String, at place: String, _ body: (_ container: String) throws -> Value
+  ) throws -> Value {
     // Of no registry, else Podman looks for it where Docker's images come from; and Podman imports under no other tag.
     let name = "ferry-helper-\(getpid())-\(UInt32.random(in: 0 ... .max))"
     let image = "localhost/\(name):latest"
@@ -39,7 +41,7 @@ extension ContainerEngine {
         "POST", ["images", "create"], query: [("fromSrc", "-"), ("repo", "localhost/\(name)"), ("tag", "latest")], body: .tar(tar))
     }
     defer { _ = try? client.ask("DELETE", ["images", image], query: [("force", "true")]) }
-    let mount: JSONValue = ["Type": "volume", "Source": .string(volume), "Target": .string(place)]
+    let mount: JSONValue = ["Type": .string(kind), "Source": .string(source), "Target": .string(place)]
     let id = try createContainer(
       name, ["Image": .string(image), "Cmd": ["/none"], "HostConfig": ["Mounts": [mount], "NetworkMode": "none"]])
     defer { try? removeContainer(id) }

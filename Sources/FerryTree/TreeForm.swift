@@ -6,6 +6,8 @@ public struct TreeForm: Sendable, Codable, Hashable {
   /// Which extended attributes count.
   public enum Attributes: String, Sendable, Codable {
     case none
+    /// Those that overlays write: marks of layers.
+    case layers
     /// Those in the name space `user`.
     case user
     /// All but those that the system computes.
@@ -60,7 +62,7 @@ public struct TreeForm: Sendable, Codable, Hashable {
 
   /// What both forms have.
   public func common(with other: TreeForm) -> TreeForm {
-    let rank: [Attributes] = [.none, .user, .all]
+    let rank: [Attributes] = [.none, .layers, .user, .all]
     let least = rank.first { $0 == attributes || $0 == other.attributes } ?? .none
     return TreeForm(
       owners: owners && other.owners, devices: devices && other.devices, accessControl: accessControl && other.accessControl,
@@ -86,6 +88,7 @@ public struct TreeForm: Sendable, Codable, Hashable {
     if name.hasPrefix("system.") { return accessControl && ExtendedAttributes.accessControl.contains(name) }
     switch attributes {
     case .none: return false
+    case .layers: return name.hasPrefix("trusted.overlay.") && !Self.ofOneSystem.contains(name)
     case .user: return name.hasPrefix("user.")
     case .all: return !Self.ofOneSystem.contains(name)
     }
@@ -106,7 +109,8 @@ public struct TreeForm: Sendable, Codable, Hashable {
 
   /// Tells forms apart in what is remembered.
   var stamp: UInt8 {
-    (owners ? 1 : 0) | (devices ? 2 : 0) | (accessControl ? 4 : 0) | (attributes == .all ? 16 : attributes == .user ? 8 : 0)
+    let attributes: [Attributes: UInt8] = [.none: 0, .user: 8, .all: 16, .layers: 24]
+    return (owners ? 1 : 0) | (devices ? 2 : 0) | (accessControl ? 4 : 0) | (attributes[self.attributes] ?? 0)
       | (sockets ? 32 : 0) | (sharedSpecials ? 64 : 0) | (fractions ? 128 : 0)
   }
 }

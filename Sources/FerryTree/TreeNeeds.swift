@@ -51,6 +51,8 @@ public struct TreeNeeds: Sendable, Codable, Hashable {
   public var userAttributes = Sample()
   /// Entries with other attributes than these and capabilities.
   public var systemAttributes = Sample()
+  /// Entries that an overlay has marked.
+  public var layerMarks = Sample()
   /// Programs with capabilities.
   public var capabilities = Sample()
   /// Times with a fraction.
@@ -115,8 +117,11 @@ extension FileSystemAbilities {
     lose("owners", needs.owned, unless: form.owners, isLeftOut: true)
     if form.owners { exceed("owners", needs.largestID, Int64(largestID)) }
     lose("ACLs", needs.accessControl, unless: form.accessControl, isLeftOut: true)
-    lose("extended attributes of the name space 'user'", needs.userAttributes, unless: form.attributes != .none, isLeftOut: true)
+    lose(
+      "extended attributes of the name space 'user'", needs.userAttributes, unless: [.user, .all].contains(form.attributes), isLeftOut: true
+    )
     lose("extended attributes of other name spaces", needs.systemAttributes, unless: form.attributes == .all, isLeftOut: true)
+    lose("marks of layers", needs.layerMarks, unless: [.layers, .all].contains(form.attributes), isLeftOut: true)
     lose("capabilities of programs", needs.capabilities, unless: capabilities, isLeftOut: form.attributes != .all)
     if form.attributes != .none { exceed("extended attributes of bytes", needs.largestAttribute, Int64(largestAttribute)) }
     lose("holes in files, which take space there", needs.sparse, unless: holes, isLeftOut: true)
@@ -191,6 +196,8 @@ private final class NeedsSurvey: TreeVisitor {
         needs.userAttributes.add(path())
       } else if text == "security.capability" {
         needs.capabilities.add(path())
+      } else if TreeForm(attributes: .layers).holds(name) {
+        needs.layerMarks.add(path())
       } else {
         needs.systemAttributes.add(path())
       }

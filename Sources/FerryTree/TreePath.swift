@@ -41,6 +41,9 @@ public enum TreePath {
     return folder + [0x2f] + name
   }
 
+  /// The path of the folder that an entry is in; empty for the root.
+  public static func parent(of path: [UInt8]) -> [UInt8] { path.lastIndex(of: 0x2f).map { Array(path[..<$0]) } ?? [] }
+
   private static func scalar(_ bytes: ArraySlice<UInt8>) -> Unicode.Scalar? {
     guard let text = String(validating: bytes.prefix(4).prefix(width(bytes.first ?? 0)), as: UTF8.self) else { return nil }
     guard let scalar = text.unicodeScalars.first, text.unicodeScalars.count == 1 else { return nil }

@@ -12,6 +12,14 @@ import Testing
   static let podman = Result { try TestEngine(.podman, isNetworked: true) }
   static func the(_ kind: TestEngine.Kind) throws -> TestEngine { try kind == .docker ? docker.get() : podman.get() }
 
+  /// Podman's archives leave these out at the top of what a container mounts, without a word.
+  private static func nameLikeASystem(_ folder: String) throws {
+    for name in ["dev", "proc", "sys"] {
+      try Files.makeFolder("\(folder)/\(name)", mode: 0o755)
+      try Descriptor.open("\(folder)/\(name)/file", O_WRONLY | O_CREAT).write(Array(name.utf8))
+    }
+  }
+
   private func move(_ from: TestEngine, _ name: String, _ to: TestEngine, port: UInt16? = nil, keys: [String: JSONValue] = [:]) throws
     -> Move
   {
@@ -28,6 +36,7 @@ import Testing
     let name = Engines.name("distant")
     try from.run("volume", "create", "--label", "app=\(name)", name)
     let tree = try AwkwardTree(at: from.mountpoint(name), [.names, .modes, .owners, .times, .hardLinks, .links, .sizes, .special, .edits])
+    try Self.nameLikeASystem(from.mountpoint(name))
     chown(try from.mountpoint(name), 1234, 70000)
     chmod(try from.mountpoint(name), 0o2750)
     let move = try move(from, name, to)
@@ -117,6 +126,7 @@ import Testing
     let name = Engines.name("distant")
     try from.run("volume", "create", name)
     _ = try AwkwardTree(at: from.mountpoint(name), [.names, .modes, .owners, .times, .hardLinks, .links, .sizes])
+    try Self.nameLikeASystem(from.mountpoint(name))
     chmod(try from.mountpoint(name), 0o2750)
     let move = try Move(
       "volume", (from, ["volume": .string(name), "engine": .string(from.network)]), (to, ["volume": .string(name)]))
