@@ -78,7 +78,7 @@ class Memory:
         finally:
             self.one.end()
             self.two.end()
-        size = f"{self.volume >> 20} MiB volume, {self.memory >> 20} MiB RAM"
+        size = f"{self.volume >> 20}+{self.memory >> 20} MiB"
         for index, what in enumerate(("all", "outage")):
             ours, theirs = (statistics.median(way[index] for way in column) for column in zip(*pairs))
             self.bench.row(f"live, {size}, {what}", ours, 0.8 * theirs if what == "outage" else None, ("podman, scp", theirs))

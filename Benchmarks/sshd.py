@@ -30,7 +30,7 @@ class SSHD:
         environment = f"SetEnv PATH={path}\n" if path else ""
         (folder / "sshd_config").write_text(
             f"ListenAddress 127.0.0.1:{self.port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\nStrictModes no\nUsePAM no\n"
-            f"PidFile none\nPermitRootLogin yes\nAllowUsers {getpass.getuser()}\n{environment}")
+            f"PidFile none\nSubsystem sftp internal-sftp\nPermitRootLogin yes\nAllowUsers {getpass.getuser()}\n{environment}")
         self.config = folder / "ssh_config"
         self.config.write_text(
             f"Host *\n  Port {self.port}\n  IdentityFile {folder}/user\n  IdentitiesOnly yes\n  BatchMode yes\n  LogLevel ERROR\n"

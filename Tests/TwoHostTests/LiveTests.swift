@@ -116,7 +116,7 @@ import Testing
     for host in ["a", "b"] { try podmans.makeNetwork(host) }
     let script = """
       busybox nc -ll -p 5000 -e /bin/cat &
-      until (while :; do echo x; sleep 0.1; done) | busybox nc 127.0.0.1 5000 > /dev/null; do sleep 0.1; done &
+      (while :; do echo x; sleep 0.1; done) | (while [ ! -s /got ]; do busybox nc 127.0.0.1 5000 > /got; done) &
       i=0; while :; do i=$((i + 1)); echo $i >> /all; echo $i >> /data/all; sleep 0.02; done
       """
     try podmans.start("talker", "--volume talker-data:/data", script, network: "ns:/run/netns/web")
