@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -143,23 +144,40 @@ int clinux_peer(int socket, int *pid, unsigned *uid) {
   return 0;
 }
 
+int clinux_act_as(unsigned user, unsigned group) {
+  setfsgid(group);
+  setfsuid(user);
+  // An id that is none changes nothing and tells what it is now.
+  return (unsigned)setfsgid((gid_t)-1) == group && (unsigned)setfsuid((uid_t)-1) == user ? 0 : -EPERM;
+}
+
+// Asked of the kernel itself: the C library would look for threads that a fork has left behind.
+static int become(const clinux_identity *identity) {
+  unsigned user = identity->user, group = identity->group;
+  int failed = syscall(SYS_setgroups, identity->group_count, identity->groups) < 0 || syscall(SYS_setresgid, group, group, group) < 0
+               || syscall(SYS_setresuid, user, user, user) < 0;
+  return failed ? errno : 0;
+}
+
 // Only async-signal-safe calls between fork and exec: the parent has threads.
 static void child(const char *path, char *const argv[], char *const envp[], const char *directory, const int *map, int map_count, int flags,
-                  int report, pid_t parent) {
+                  const clinux_identity *identity, int report, pid_t parent) {
   if (flags & CLINUX_SESSION) setsid();
   if (flags & CLINUX_GROUP) setpgid(0, 0);
+  int failed = identity ? become(identity) : 0;
+  // After that: another user's process is tied to nobody.
   if (flags & CLINUX_DIE_WITH_THREAD) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(127);
   }
-  int failed = 0, highest = report;
+  int highest = report;
   for (int i = 0; i < map_count; i++) {
     if (map[2 * i] > highest) highest = map[2 * i];
     if (map[2 * i + 1] > highest) highest = map[2 * i + 1];
   }
   // First out of the way of all targets, then into place: a source may be another's target.
   int moved[32];
-  if (map_count > 32) failed = E2BIG;
+  if (!failed && map_count > 32) failed = E2BIG;
   for (int i = 0; !failed && i < map_count; i++)
     if ((moved[i] = fcntl(map[2 * i], F_DUPFD_CLOEXEC, highest + 1)) < 0) failed = errno;
   int kept = failed ? -1 : fcntl(report, F_DUPFD_CLOEXEC, highest + 1);
@@ -187,7 +205,8 @@ static void child(const char *path, char *const argv[], char *const envp[], cons
   _exit(127);
 }
 
-int clinux_spawn(const char *path, char *const argv[], char *const envp[], const char *directory, const int *map, int map_count, int flags) {
+int clinux_spawn(const char *path, char *const argv[], char *const envp[], const char *directory, const int *map, int map_count, int flags,
+                 const clinux_identity *identity) {
   int report[2];
   if (pipe2(report, O_CLOEXEC) < 0) return -errno;
   sigset_t all, before;
@@ -195,7 +214,7 @@ int clinux_spawn(const char *path, char *const argv[], char *const envp[], const
   pthread_sigmask(SIG_SETMASK, &all, &before);
   pid_t parent = getpid();
   pid_t pid = fork();
-  if (pid == 0) child(path, argv, envp, directory, map, map_count, flags, report[1], parent);
+  if (pid == 0) child(path, argv, envp, directory, map, map_count, flags, identity, report[1], parent);
   int fork_error = errno;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   close(report[1]);

@@ -14,22 +14,31 @@ public struct ChildProcess: Sendable {
   /// Its process id, which is its process group's as well.
   public let pid: Int32
 
-  /// Starts a program. `descriptors` maps the child's numbers to ours; no other descriptor reaches it.
+  /// Starts a program. `descriptors` maps the child's numbers to ours; no other descriptor reaches it. A program of another user, which only
+  /// root can start, begins with an environment of that user's and in their home.
   public static func spawn(
-    _ arguments: [String], environment: [String: String?] = [:], directory: String? = nil, descriptors: [Int32: Int32], ties: Ties = .none
+    _ arguments: [String], environment: [String: String?] = [:], directory: String? = nil, account: Account? = nil,
+    descriptors: [Int32: Int32], ties: Ties = .none
   ) throws -> ChildProcess {
     guard let program = arguments.first, !program.isEmpty else { throw FerryError(.invalid, "a command is empty") }
     if let bad = arguments.first(where: { $0.utf8.contains(0) }) {
       throw FerryError(.invalid, "an argument of \(program) holds a NUL: \(bad.prefix(40))")
     }
     let path = try Programs.find(program, in: environment["PATH"] ?? nil)
-    var variables = Environment.all
+    try account?.demandAccess()
+    let other = account.flatMap { $0.isOwn ? nil : $0 }
+    var variables = account?.environment ?? Environment.all
     for (name, value) in environment { variables[name] = value }
     let map = descriptors.sorted { $0.key < $1.key }.flatMap { [$0.value, $0.key] }
     let flags = ties == .thread ? Int32(CLINUX_GROUP | CLINUX_DIE_WITH_THREAD) : Int32(CLINUX_SESSION)
     let pid = withCStrings(arguments) { argv in
       withCStrings(variables.map { "\($0.key)=\($0.value)" }) { envp in
-        clinux_spawn(path, argv, envp, directory, map, Int32(map.count / 2), flags)
+        guard let other else { return clinux_spawn(path, argv, envp, directory, map, Int32(map.count / 2), flags, nil) }
+        return other.groups.withUnsafeBufferPointer { groups in
+          var identity = clinux_identity(
+            user: other.user, group: other.group, groups: groups.baseAddress, group_count: UInt64(groups.count))
+          return clinux_spawn(path, argv, envp, directory ?? other.home, map, Int32(map.count / 2), flags, &identity)
+        }
       }
     }
     guard pid > 0 else { throw FerryError(errno: -pid, "cannot start \(program)") }

@@ -22,8 +22,10 @@ public struct Command: Sendable {
   public var arguments: [String]
   /// Added to this process's environment; nil takes a variable away.
   public var environment: [String: String?] = [:]
-  /// Working folder, or this process's.
+  /// Working folder, or this process's; another user's command begins in their home.
   public var directory: String?
+  /// As whom it runs: as this process does, unless told. Only root can run another user's.
+  public var account: Account?
   /// What it reads; `/dev/null` unless told.
   public var input: Input = .null
   /// Where its output goes.
@@ -99,7 +101,7 @@ public struct Command: Sendable {
     }
     // The thread that starts it also waits for it, so the kernel may tie the two: a killed parent leaves no commands behind.
     let process = try ChildProcess.spawn(
-      arguments, environment: environment, directory: directory,
+      arguments, environment: environment, directory: directory, account: account,
       descriptors: descriptors.merging([0: standardInput, 1: standardOutput.child, 2: standardErrors.child]) { _, own in own },
       ties: .thread)
     open.forEach { $0.close() }

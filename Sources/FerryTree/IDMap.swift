@@ -54,15 +54,14 @@ public struct IDMap: Sendable, Codable, Hashable, OwnerMapping {
 
   /// The map that rootless engines make for a user: root is the user, and the others are the subordinate ids in the order of the files.
   public init(user: String, subordinateUsers: String = "/etc/subuid", subordinateGroups: String = "/etc/subgid") throws {
-    guard let account = getpwnam(user) ?? UInt32(user).flatMap({ getpwuid($0) }) else {
-      throw FerryError(.notFound, "there is no user '\(user)' on this node")
-    }
-    let (name, id, group) = (String(cString: account.pointee.pw_name), account.pointee.pw_uid, account.pointee.pw_gid)
+    let account = try Account(user)
     func spans(_ own: UInt32, _ path: String) throws -> [Span] {
       try Self.rootless(
-        own: own, try Self.subordinates(of: name, id, in: Files.exists(path) ? String(decoding: Files.read(path), as: UTF8.self) : ""))
+        own: own,
+        try Self.subordinates(
+          of: account.name, account.user, in: Files.exists(path) ? String(decoding: Files.read(path), as: UTF8.self) : ""))
     }
-    try self.init(users: spans(id, subordinateUsers), groups: spans(group, subordinateGroups))
+    try self.init(users: spans(account.user, subordinateUsers), groups: spans(account.group, subordinateGroups))
   }
 
   /// `inside outside count` lines, as the kernel shows maps.

@@ -39,6 +39,16 @@ int64_t clinux_receive_fds(int socket, void *bytes, uint64_t length, int *fds, i
 int clinux_peer(int socket, int *pid, unsigned *uid);
 
 enum { CLINUX_SESSION = 1, CLINUX_GROUP = 2, CLINUX_DIE_WITH_THREAD = 4 };
-// Starts a program: descriptor map[2*i+1] of the child is a duplicate of map[2*i]; all others close. Returns the pid.
-int clinux_spawn(const char *path, char *const argv[], char *const envp[], const char *directory, const int *map, int map_count, int flags);
+// Whose rights a program gets.
+typedef struct clinux_identity {
+  unsigned user, group;
+  const unsigned *groups;
+  uint64_t group_count;
+} clinux_identity;
+// Starts a program: descriptor map[2*i+1] of the child is a duplicate of map[2*i]; all others close. Without an identity it has the parent's
+// rights. Returns the pid.
+int clinux_spawn(const char *path, char *const argv[], char *const envp[], const char *directory, const int *map, int map_count, int flags,
+                 const clinux_identity *identity);
+// Gives this thread's file calls the rights of a user and their group. Root gets its own back the same way.
+int clinux_act_as(unsigned user, unsigned group);
 #endif
