@@ -12,9 +12,11 @@ struct VolumeConfig: Decodable {
     /// At the destination: what another beginning of a name becomes.
     var prefixes: [String: String]?
     var engine: String?
+    /// Whose own engine it is; nil: that of the user as whom Ferry runs.
+    var user: String?
 
     enum CodingKeys: String, CodingKey {
-      case volume, volumes, label, names, prefixes, engine
+      case volume, volumes, label, names, prefixes, engine, user
       case volumesFrom = "volumes-from"
     }
 
@@ -42,7 +44,7 @@ struct VolumeConfig: Decodable {
         "volumes": {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}, "description": "volumes by their names"},
         "label": {"type": "string", "minLength": 1, "description": "all volumes with this label: key, or key=value"},
         "volumes-from": {"type": "string", "minLength": 1, "description": "all volumes of this container"},
-        "engine": {"$ref": "#/$defs/engine"}}},
+        "engine": {"$ref": "#/$defs/engine"}, "user": {"$ref": "#/$defs/user"}}},
       "to": {"type": "object", "additionalProperties": false, "properties": {
         "volume": {"type": "string", "minLength": 1, "description": "what the volume is called there"},
         "volumes": {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1},
@@ -53,9 +55,11 @@ struct VolumeConfig: Decodable {
          "description": "what volumes are called there, by their name at the source or, of a container, their mount point"},
         "prefixes": {"type": "object", "additionalProperties": {"type": "string"},
          "description": "what the beginning of a name becomes: {dokuwiki1-: dokuwiki2-}"},
-        "engine": {"$ref": "#/$defs/engine"}}},
+        "engine": {"$ref": "#/$defs/engine"}, "user": {"$ref": "#/$defs/user"}}},
       "track": {"type": "boolean", "description": "look only at what changed once everything was copied; true unless told"},
       "replace": {"type": "boolean", "description": "a volume that exists may be replaced; its content is kept until the run has succeeded"}},
-     "$defs": {\(EngineSchema.engine)}}
+     "$defs": {\(EngineSchema.engine),
+      "user": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$",
+       "description": "the user whose own, rootless engine has the volumes, which takes root; the one as whom Ferry runs unless told"}}}
     """
 }

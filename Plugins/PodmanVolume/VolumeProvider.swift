@@ -6,7 +6,7 @@ class VolumeProvider: EngineProvider {
 
   init(_ context: ProviderContext, _ kind: EngineKind) throws {
     config = try context.decodeConfig()
-    super.init(context, kind, at: config.endpoint.engine)
+    super.init(context, kind, at: config.endpoint.engine, of: config.endpoint.user)
   }
 
   /// A volume whose data folder is out of reach, with its copy in the item's own folder.

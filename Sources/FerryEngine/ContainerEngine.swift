@@ -38,9 +38,10 @@ public final class ContainerEngine: Sendable {
   }
 
   /// The engine at an address; without one, the engine that this user's own command would speak with. Where Podman has no service running,
-  /// one is started that ends with this object; its socket goes below `folder`.
+  /// one is started that ends with this object; its socket goes below `folder`. With an account it is that user's own engine.
   public init(
-    _ kind: EngineKind, at address: String? = nil, folder: String, cancellation: @escaping @Sendable () -> Cancellation? = { nil }
+    _ kind: EngineKind, at address: String? = nil, of account: Account? = nil, folder: String,
+    cancellation: @escaping @Sendable () -> Cancellation? = { nil }
   ) throws {
     self.kind = kind
     var service: PodmanService?
@@ -48,11 +49,12 @@ public final class ContainerEngine: Sendable {
     if let address {
       found = try EngineAddress(address)
     } else {
-      let usual = try EngineAddress.usual(kind)
+      let other = account.flatMap { $0.isOwn ? nil : $0 }
+      let usual = try EngineAddress.usual(kind, of: other)
       if let answering = usual.first(where: { $0.socket == nil || $0.answers }) {
         found = answering
-      } else if kind == .podman, Environment.all["CONTAINER_HOST"]?.isEmpty != false {
-        let started = try PodmanService(folder: folder)
+      } else if kind == .podman, other != nil || Environment.all["CONTAINER_HOST"]?.isEmpty != false {
+        let started = try PodmanService(folder: folder, account: other)
         service = started
         found = started.address
       } else {

@@ -37,8 +37,11 @@ public struct EngineAddress: Sendable, Hashable, CustomStringConvertible {
 
   func url(_ path: String) -> String { "http://\(host)\(path)" }
 
-  /// What this user's own command would speak with: the one that the environment names, else the usual places.
-  static func usual(_ kind: EngineKind) throws -> [EngineAddress] {
+  /// What this user's own command would speak with: the one that the environment names, else the usual places. Or what another user's would.
+  static func usual(_ kind: EngineKind, of other: Account? = nil) throws -> [EngineAddress] {
+    if let folder = other?.runtimeFolder {
+      return [try EngineAddress(kind == .docker ? "\(folder)/docker.sock" : "\(folder)/podman/podman.sock")]
+    }
     let environment = Environment.all
     if let named = environment[kind == .docker ? "DOCKER_HOST" : "CONTAINER_HOST"], !named.isEmpty { return [try EngineAddress(named)] }
     var paths: [String] = []

@@ -7,17 +7,20 @@ final class PodmanService: Sendable {
   private let process: ChildProcess
   private let socket: String
 
-  /// Waits until it answers. Its socket lies in `folder`, or in one of the system's where that path is too long for a socket.
-  init(folder: String) throws {
+  /// Waits until it answers. Its socket lies in `folder`, or in one of the system's where that path is too long for a socket; another
+  /// user's in a folder of theirs.
+  init(folder: String, account: Account? = nil) throws {
     // 108 bytes are all that the kernel has for a socket's path, and the name takes up to 37 of them.
-    let place = folder.utf8.count < 70 ? folder : (geteuid() == 0 ? "/run" : Environment.all["XDG_RUNTIME_DIR"] ?? "/tmp")
+    let own = folder.utf8.count < 70 ? folder : (geteuid() == 0 ? "/run" : Environment.all["XDG_RUNTIME_DIR"] ?? "/tmp")
+    let place = account?.runtimeFolder ?? own
     socket = "\(place)/ferry-podman-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
     address = try EngineAddress(socket)
     let null = try Descriptor.open("/dev/null", O_RDWR)
     let log = try Descriptor.open("\(folder)/podman-service.log", O_RDWR | O_CREAT | O_TRUNC)
     do {
       process = try ChildProcess.spawn(
-        ["podman", "system", "service", "--time", "0", "unix://\(socket)"], descriptors: [0: null.number, 1: null.number, 2: log.number],
+        ["podman", "system", "service", "--time", "0", "unix://\(socket)"], account: account,
+        descriptors: [0: null.number, 1: null.number, 2: log.number],
         ties: .thread)
     } catch {
       throw FerryError(
@@ -32,7 +35,7 @@ final class PodmanService: Sendable {
         let said = (try? Files.read("\(folder)/podman-service.log")).map { String(decoding: $0.suffix(300), as: UTF8.self) } ?? ""
         throw FerryError(
           .precondition, "`podman system service` ended with exit code \(code): \(said.split(whereSeparator: \.isNewline).last ?? "")",
-          hint: "does `podman info` work as this user?")
+          hint: "does `podman info` work as \(account?.name ?? "this user")?")
       }
     }
     end()

@@ -10,18 +10,20 @@ open class EngineProvider {
   /// The ends of its trees.
   public let trees: TreeEnds
   private let address: String?
+  private let user: String?
   private var opened: ContainerEngine?
 
-  /// A provider that speaks with the engine at an address, or with this user's own.
-  public init(_ context: ProviderContext, _ kind: EngineKind, at address: String?) {
-    (self.context, self.kind, self.address) = (context, kind, address)
+  /// A provider that speaks with the engine at an address, with a user's, or with this process's own.
+  public init(_ context: ProviderContext, _ kind: EngineKind, at address: String?, of user: String? = nil) {
+    (self.context, self.kind, self.address, self.user) = (context, kind, address, user)
     trees = TreeEnds(context)
   }
 
   /// The engine, opened when it is first needed: most calls of a run need it, but what was received can be digested without.
   public func engine() throws -> ContainerEngine {
     if let opened { return opened }
-    let engine = try ContainerEngine(kind, at: address, folder: context.temporaryFolder) { [context] in context.cancellation }
+    let account = try user.map { try Account($0) }
+    let engine = try ContainerEngine(kind, at: address, of: account, folder: context.temporaryFolder) { [context] in context.cancellation }
     opened = engine
     return engine
   }
