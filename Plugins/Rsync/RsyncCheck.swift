@@ -16,7 +16,10 @@ struct RsyncCheck {
     }
     let source = RsyncSource(context: context, config: config)
     let folder: String
-    do { folder = try source.folder() } catch let error as FerryError {
+    do {
+      folder = try source.folder()
+      try config.demandOwners(in: folder)
+    } catch let error as FerryError {
       report.notices.append(.init(.error, error.message, hint: error.hint))
       return report
     }
@@ -51,6 +54,10 @@ struct RsyncCheck {
     let parent = Files.parent(of: target.path)
     guard Files.isFolder(parent), access(parent, W_OK | X_OK) == 0 else { return report }
     report.room = target.room
+    do { try config.demandOwners(in: parent) } catch {
+      let failure = FerryError.wrap(error)
+      report.notices.append(.init(.error, failure.message, hint: failure.hint))
+    }
     report.notices += losses(tool.restrict(try FileSystemProbe.form(in: parent)), tool, parent)
     if config.transport == .daemon, geteuid() != 0 {
       report.notices.append(

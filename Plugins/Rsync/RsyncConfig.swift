@@ -10,6 +10,8 @@ struct RsyncConfig: Decodable {
   }
   struct Endpoint: Decodable {
     var path: String
+    /// Whose rootless containers say what owners are called.
+    var user: String?
     /// Where the daemon listens.
     var address: String?
   }
@@ -50,9 +52,9 @@ struct RsyncConfig: Decodable {
     {"type": "object", "required": ["from", "to"], "additionalProperties": false,
      "properties": {
       "from": {"type": "object", "required": ["path"], "additionalProperties": false, "properties": {
-        "path": {"$ref": "#/$defs/folder"}}},
+        "path": {"$ref": "#/$defs/folder"}, "user": {"$ref": "#/$defs/user"}}},
       "to": {"type": "object", "required": ["path"], "additionalProperties": false, "properties": {
-        "path": {"$ref": "#/$defs/folder"},
+        "path": {"$ref": "#/$defs/folder"}, "user": {"$ref": "#/$defs/user"},
         "address": {"type": "string", "description": "with transport daemon: the one address that it listens on; 127.0.0.1 unless told"}}},
       "exclude": {"type": "array", "items": {"type": "string"}, "description": "rsync exclude patterns"},
       "include": {"type": "array", "items": {"type": "string"}, "description": "rsync include patterns; they come before exclude"},
@@ -66,6 +68,9 @@ struct RsyncConfig: Decodable {
       "whole-file": {"type": "boolean", "description": "send changed files whole instead of their changed parts"},
       "checksum": {"type": "boolean", "description": "compare files by content instead of size and time"},
       "replace": {"type": "boolean", "description": "a target that is not empty may be replaced; it is kept until the run has succeeded"}},
-     "$defs": {"folder": {"type": "string", "pattern": "^/.*[^/]$", "description": "absolute path of a folder"}}}
+     "$defs": {
+      "folder": {"type": "string", "pattern": "^/.*[^/]$", "description": "absolute path of a folder"},
+      "user": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$",
+        "description": "owners are those that this user's rootless containers see: the user is root there; needs root"}}}
     """
 }

@@ -43,12 +43,15 @@ struct RsyncDestination {
     let form = offered.form.common(with: hello.form)
     try context.kv.put(RsyncProvider.formKey, form)
     let staged = try target.staged()
+    try config.handOver(staged)
     switch config.transport ?? .channel {
     case .channel:
       guard RsyncShell.isAbilities(hello.abilities) else { throw FerryError(.peer, "the source names abilities that no rsync has") }
       let options = RsyncOptions(config, form: form, isFinal: pass.isFinal)
       let run = RsyncRun(context: context)
-      let code = try run.run(options.server(abilities: hello.abilities, folder: "\(staged)/"), stream: channel)
+      let code = try config.showing(staged) {
+        try run.run(options.server(abilities: hello.abilities, folder: "\(staged)/"), stream: channel)
+      }
       // rsync at the source waits for the end of its shell, and that for the end of the channel.
       shutdown(channel, Int32(SHUT_WR))
       // Without an error of our own, 23 and 24 are the source's to judge: it knows which files, and whether this pass may lose any.
@@ -56,7 +59,8 @@ struct RsyncDestination {
         throw RsyncFailure.error(code: code, lines: run.lines.now.errors, isFinal: pass.isFinal)
       }
     case .daemon:
-      try RsyncDaemon(context: context, address: config.endpoint.address ?? "127.0.0.1", folder: staged).serve(on: channel)
+      let daemon = RsyncDaemon(context: context, address: config.endpoint.address ?? "127.0.0.1", folder: staged)
+      try config.showing(staged) { try daemon.serve(on: channel) }
     }
     let count = try TreeCount(root: staged, cancellation: context.cancellation)
     if pass.isFinal { try TreeFolder(root: staged).flush() }

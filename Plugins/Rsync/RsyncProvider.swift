@@ -46,10 +46,14 @@ final class RsyncProvider: StateProvider {
       // Excluded files never arrive: what is there is what was selected.
       let root = try target.current(active: request.target == .active)
       let selection = config.keep.map { target.selection(keeping: $0) }
-      return try request.compute([.init(root, selection: selection)], form: context.kv.get(Self.formKey) ?? offered.form, context)
+      return try digest(request, .init(root, selection: selection), form: context.kv.get(Self.formKey) ?? offered.form)
     }
     let form = try context.kv.get(Self.formKey) ?? source.form(request.offer)
-    return try request.compute([.init(source.folder(), selection: source.selection(form))], form: form, context)
+    return try digest(request, .init(source.folder(), selection: source.selection(form)), form: form)
+  }
+
+  private func digest(_ request: DigestRequest, _ tree: DigestRequest.Tree, form: TreeForm) throws -> DigestReport {
+    try request.compute([tree], form: form, owners: config.owners(), context)
   }
 
   func activate() throws { try target.activate(keeping: config.keep ?? []) }

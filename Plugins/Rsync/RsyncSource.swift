@@ -31,14 +31,18 @@ struct RsyncSource {
     case .channel:
       let abilities = try RsyncShell.abilities(options.client, source: source, context)
       try RsyncWire.send(RsyncWire.Hello(form: options.form, abilities: abilities), on: channel)
-      code = try run.run(arguments + ["-e", RsyncShell.relay, "\(source)/", "ferry:."], descriptors: [RsyncShell.channel: channel])
+      code = try config.showing(source) {
+        try run.run(arguments + ["-e", RsyncShell.relay, "\(source)/", "ferry:."], descriptors: [RsyncShell.channel: channel])
+      }
     case .daemon:
       try RsyncWire.send(RsyncWire.Hello(form: options.form, abilities: ""), on: channel)
       let daemon = try RsyncWire.receive(RsyncWire.DaemonAddress.self, on: channel, context)
       let host = daemon.address.contains(":") ? "[\(daemon.address)]" : daemon.address
-      code = try run.run(
-        arguments + ["--port=\(daemon.port)", "\(source)/", "\(daemon.user)@\(host)::\(RsyncDaemon.module)/"],
-        environment: ["RSYNC_PASSWORD": daemon.password])
+      code = try config.showing(source) {
+        try run.run(
+          arguments + ["--port=\(daemon.port)", "\(source)/", "\(daemon.user)@\(host)::\(RsyncDaemon.module)/"],
+          environment: ["RSYNC_PASSWORD": daemon.password])
+      }
       if code == 0 || code == 23 || code == 24 { try RsyncWire.send(RsyncDaemon.Ending(code: code), on: channel) }
     }
     return try run.report(code: code, isFinal: pass.isFinal)

@@ -47,6 +47,34 @@ import Testing
     #expect(status.st_blocks == 0)
   }
 
+  @Test(
+    "with users at both ends owners are those that their containers see, by either transport; what no container of theirs could own ends the run",
+    .enabled(if: geteuid() == 0, "only root can give files away"), arguments: ["channel", "daemon"])
+  func owners(_ transport: String) throws {
+    try folder.write("a/state/folder/file", "of the user")
+    try #require(Command(["chown", "-R", "daemon:daemon", from]).run().succeeded)
+    func harness() throws -> Harness {
+      try Harness(
+        product: "rsync", provider: "rsync", folder: TemporaryFolder(), from: ["path": .string(from), "user": "daemon"],
+        to: ["path": .string(to), "user": "games"], keys: ["transport": .string(transport), "replace": true])
+    }
+    let first = try harness()
+    for side in Side.allCases { #expect(try errors(first, side) == []) }
+    let digests = try first.moveUntilVerified { try #require(chmod("\(from)/folder/file", 0o640) == 0) }
+    #expect(digests.source == digests.destination)
+    try first.call(.destination, .activate)
+    let account = try Account("games")
+    for path in ["", "/folder", "/folder/file"] {
+      var status = stat()
+      #expect(stat(to + path, &status) == 0 && status.st_uid == account.user && status.st_gid == account.group, "\(path)")
+    }
+    try first.call(.destination, .release)
+    try folder.write("a/state/of-root", "")
+    let second = try harness()
+    let error = failure { _ = try second.moveUntilVerified() }
+    #expect(error?.message.contains("of-root") == true, "\(String(describing: error))")
+  }
+
   @Test("what the filters leave out is neither moved nor proven nor retired", arguments: [true, false])
   func filters(_ useFile: Bool) throws {
     for name in ["keep/a", "keep/cache/b", "x.tmp", "important.tmp", "odd\nname\\#101\u{fc}", "cache/c"] {
