@@ -2,7 +2,11 @@ import FerryPluginKit
 
 /// The item's keys.
 struct SystemdUnitsConfig: Decodable {
-  struct Endpoint: Decodable { var manager: Manager }
+  struct Endpoint: Decodable {
+    var manager: Manager
+    /// Whose; nil: the user's as whom Ferry runs.
+    var user: String?
+  }
   enum Manager: String, Decodable { case system, user }
 
   var endpoint: Endpoint
@@ -23,7 +27,9 @@ struct SystemdUnitsConfig: Decodable {
         "description": "units that are left out; backup*.timer unless told"}},
      "$defs": {
       "end": {"type": "object", "required": ["manager"], "additionalProperties": false, "properties": {
-        "manager": {"enum": ["system", "user"], "description": "whose units: the system's, or those of Ferry's own user"}}},
+        "manager": {"enum": ["system", "user"], "description": "whose units: the system's, or a user's own"},
+        "user": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$",
+          "description": "with manager user: which user's, which takes root; the one as whom Ferry runs unless told"}}},
       "pattern": {"type": "string", "pattern": "^[A-Za-z0-9:_.@*?][A-Za-z0-9:_.@*?-]*$"}}}
     """
 }

@@ -28,7 +28,11 @@ final class SystemdUnitsProvider: StateProvider {
   init(_ context: ProviderContext) throws {
     self.context = context
     config = try context.decodeConfig()
-    manager = UnitManager(context: context, isUser: config.endpoint.manager == .user)
+    let endpoint = config.endpoint
+    guard endpoint.manager == .user || endpoint.user == nil else {
+      throw FerryError(.invalid, "`user` names whose systemd is meant, and `manager: system` is nobody's", hint: "write `manager: user`")
+    }
+    manager = UnitManager(context: context, isUser: endpoint.manager == .user, user: endpoint.user)
   }
 
   func check() throws -> CheckReport {

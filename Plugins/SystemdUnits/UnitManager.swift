@@ -5,6 +5,8 @@ import Glibc
 struct UnitManager {
   let context: ProviderContext
   let isUser: Bool
+  /// Whose, if it is another's than this process's.
+  let user: String?
 
   /// What a manager says of one unit.
   struct State {
@@ -47,7 +49,8 @@ struct UnitManager {
     guard outcome.succeeded else {
       throw FerryError(
         .precondition, "no systemd answers here: \(outcome.reason)",
-        hint: isUser ? "`loginctl enable-linger` keeps a user's systemd running" : "this node must run systemd")
+        hint: isUser
+          ? "`loginctl enable-linger\(user.map { " \($0)" } ?? "")` keeps a user's systemd running" : "this node must run systemd")
     }
     return outcome.output.filter { !$0.isWhitespace }
   }
@@ -55,17 +58,20 @@ struct UnitManager {
   private func systemctl(_ arguments: [String]) throws -> Command.Outcome {
     var environment: [String: String?] = ["LC_ALL": "C", "SYSTEMD_COLORS": "0"]
     // An agent that came by ssh, or as a service, may lack what a login gives.
-    if isUser, Environment.all["XDG_RUNTIME_DIR"] == nil { environment["XDG_RUNTIME_DIR"] = "/run/user/\(getuid())" }
+    if isUser, user == nil, Environment.all["XDG_RUNTIME_DIR"] == nil { environment["XDG_RUNTIME_DIR"] = "/run/user/\(getuid())" }
     var command = Command(
       ["systemctl", isUser ? "--user" : "--system", "--no-ask-password", "--no-pager"] + arguments, environment: environment,
       timeout: .seconds(120))
     command.output = .capture(limit: 8 << 20)
+    command.account = try user.map { try Account($0) }
     return try context.run(command)
   }
 
+  /// How a person calls it.
+  private var shell: String { isUser ? "systemctl --user\(user.map { " --machine=\($0)@" } ?? "")" : "systemctl" }
+
   private func failure(_ what: String, _ outcome: Command.Outcome) -> FerryError {
     FerryError(
-      .io, "`systemctl \(isUser ? "--user " : "")\(what)` failed, \(outcome.reason)",
-      hint: "`systemctl \(isUser ? "--user " : "")status` says more")
+      .io, "`\(shell) \(what)` failed, \(outcome.reason)", hint: "`\(shell) status` says more")
   }
 }

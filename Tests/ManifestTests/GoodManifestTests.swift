@@ -45,10 +45,11 @@ struct GoodManifestTests {
     #expect(manifest.name == "photos" && manifest.mode == .move && manifest.parameters == ["target": "node2", "depth": "3"])
     #expect(manifest.source == NodeSpec(node: "local", name: "a", home: Self.folder + "/state/a"))
     #expect(manifest.destination == NodeSpec(node: "ssh://root@node2:2222", name: "b", home: "/var/lib/ferry"))
-    #expect(manifest.services.map(\.name) == ["web", "worker.service", "cache", "app", "proxy"])
+    #expect(manifest.services.map(\.name) == ["web", "worker.service", "pages.service", "cache", "app", "proxy"])
     #expect(
       manifest.services.map(\.kind) == [
-        .podman(container: "web"), .systemd(unit: "worker.service", user: true), .docker(container: "cache"),
+        .podman(container: "web"), .systemd(unit: "worker.service", user: true), .systemd(unit: "pages.service", user: false),
+        .docker(container: "cache"),
         .command(
           stop: ["./bin/app", "stop"], start: ["./bin/app", "start"], status: ["./bin/app", "status"], hold: ["./bin/app", "hold"],
           release: ["./bin/app", "release"]),
@@ -56,11 +57,13 @@ struct GoodManifestTests {
       ])
     #expect(manifest.services[0].source == .init(name: "web1", environment: ["PORT": "8080", "NORWAY": "no"]))
     #expect(manifest.services[0].destination == .init(name: ""))
+    #expect(manifest.services[2].user == "wiki1" && manifest.services[2].destination == .init(user: "wiki2"))
+    #expect(manifest.services[1].user == nil && manifest.services[1].source.user == nil)
     #expect(manifest.services[0].stopTimeout == .seconds(90))
     #expect(manifest.services[0].startTimeout == .milliseconds(500))
     #expect(manifest.services[0].healthy == ["curl", "-f", "localhost"])
     #expect(manifest.services[0].healthyTimeout == .seconds(3600 + 1800))
-    #expect(manifest.services[3].healthy == ["./bin/app", "3"])
+    #expect(manifest.services[4].healthy == ["./bin/app", "3"])
     #expect(
       manifest.state[0].secrets == [
         "a": .env("TOKEN"), "b": .file("/etc/secret"), "c": .command(["pass", "show", "x"]),

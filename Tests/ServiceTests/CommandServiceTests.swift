@@ -35,6 +35,32 @@ private struct Shell {
 
   init() throws { shell = Shell(folder: try TemporaryFolder()) }
 
+  @Test(
+    "another user's are run as that user, in their home, with nothing of root's environment; each end may have its own",
+    .enabled(if: geteuid() == 0, "only root can act for others"))
+  func others() throws {
+    chmod(folder.path, 0o755)
+    try Files.makeFolder(folder("seen"), mode: 0o777)
+    chmod(folder("seen"), 0o777)
+    let tell = ["sh", "-c", "(id -un; id -Gn; pwd; env) > \(folder("seen"))/$FERRY_SIDE"]
+    var service = try spec(.command(stop: tell, start: tell, status: nil, hold: nil, release: nil), "app")
+    service.user = "daemon"
+    service.destination.user = "games"
+    setenv("FERRY_TEST_CANARY", "of root's", 1)
+    defer { unsetenv("FERRY_TEST_CANARY") }
+    try shell.group([service]).stop()
+    try shell.group([service], .destination).start()
+    for (side, user) in [("source", "daemon"), ("destination", "games")] {
+      let account = try Account(user)
+      let lines = try folder.read("seen/\(side)").split(separator: "\n").map(String.init)
+      #expect(lines.prefix(3) == [user, user, account.home], "\(lines)")
+      #expect(lines.contains("HOME=\(account.home)") && lines.contains("XDG_RUNTIME_DIR=/run/user/\(account.user)"))
+      #expect(lines.contains("FERRY_SERVICE=app") && !lines.contains { $0.contains("CANARY") })
+    }
+    service.source.user = "nobody-of-that-name"
+    #expect(message { try shell.group([service]).stop() }.contains("there is no user 'nobody-of-that-name' on this node"))
+  }
+
   @Test("they are stopped from the first to the last, started in reverse, and only those that ran") func order() throws {
     for name in ["web.up", "db.up"] { try folder.write(name, "") }
     let services = try ["web", "worker", "db"].map { try spec(shell.service($0), $0) }

@@ -93,7 +93,9 @@ public struct ServiceSpec: Sendable, Codable, Hashable {
   public var name: String
   /// What runs it.
   public var kind: Kind
-  /// How the service is called at each end, and what is added to the environment of its commands there.
+  /// Whose systemd or engine it is of, and as whom its commands run; nil: the user as whom Ferry runs there.
+  public var user: String?
+  /// How the service is called at each end, whose it is, and what is added to the environment of its commands there.
   public var source: Side
   /// See `source`.
   public var destination: Side
@@ -110,7 +112,7 @@ public struct ServiceSpec: Sendable, Codable, Hashable {
   public enum Kind: Sendable, Codable, Hashable {
     /// `hold` makes it stay down whoever starts it; `release` undoes that.
     case command(stop: [String], start: [String], status: [String]?, hold: [String]?, release: [String]?)
-    /// A unit of the system's or the user's own manager.
+    /// A unit of the system's or a user's own manager. Where a user is named, it is of theirs.
     case systemd(unit: String, user: Bool)
     /// A Podman container.
     case podman(container: String)
@@ -121,11 +123,14 @@ public struct ServiceSpec: Sendable, Codable, Hashable {
   public struct Side: Sendable, Codable, Hashable {
     /// Another unit's or container's name at this end; nil: the kind's own. The empty text: not at this end.
     public var name: String?
+    /// Another user at this end; nil: the service's own.
+    public var user: String?
     /// Added to the environment of the service's commands.
     public var environment: [String: String] = [:]
     /// Nothing differs unless told.
-    public init(name: String? = nil, environment: [String: String] = [:]) {
+    public init(name: String? = nil, user: String? = nil, environment: [String: String] = [:]) {
       self.name = name
+      self.user = user
       self.environment = environment
     }
   }

@@ -57,6 +57,7 @@ struct ManifestBuilder {
   private func service(_ node: Node, _ value: JSONValue) -> ServiceSpec? {
     guard let kind = kind(value), let name = Self.name(ofService: node)?.text else { return nil }
     var service = ServiceSpec(name: name, kind: kind, source: side(value["source"]), destination: side(value["destination"]))
+    service.user = value["user"]?.string
     service.stopTimeout = value["stop-timeout"].duration ?? service.stopTimeout
     service.startTimeout = value["start-timeout"].duration ?? service.startTimeout
     service.healthy = value["healthy"].words ?? value["command"]?["healthy"].words
@@ -75,7 +76,9 @@ struct ManifestBuilder {
   }
 
   private func side(_ value: JSONValue?) -> ServiceSpec.Side {
-    ServiceSpec.Side(name: value?["name"]?.string, environment: value?["environment"]?.object?.compactMapValues(\.string) ?? [:])
+    ServiceSpec.Side(
+      name: value?["name"]?.string, user: value?["user"]?.string,
+      environment: value?["environment"]?.object?.compactMapValues(\.string) ?? [:])
   }
 
   private func item(_ node: Node, _ value: JSONValue, config: JSONValue) -> ItemSpec {

@@ -68,11 +68,18 @@ struct ManifestRules {
       hint: "leave it out, or `mode: copy`")
   }
 
+  /// What some YAML takes for a truth value, and nobody for a user.
+  private static let truth = ["yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"]
+
   private func checkServices() {
     for (index, service) in (tree["services"]?.list ?? []).enumerated() {
       let place = ShapeChecker.place(of: service, noun: "service", number: index + 1)
-      if let user = service.entry("user"), service["systemd"] == nil {
-        add(user.keyMark, "'user' of \(place) is for a systemd unit only")
+      if let user = service["user"], let text = user.text {
+        if let meant = Self.truth[text.lowercased()] {
+          add(user.mark, "'user' of \(place) must be true, false or a user's name, not '\(text)'", suggestion: meant)
+        } else if ["true", "false"].contains(text), service["systemd"] == nil {
+          add(user.mark, "'user: \(text)' of \(place) is for a systemd unit only", hint: "name the user whose service it is")
+        }
       }
       if let command = service["command"] {
         if let inner = command.entry("healthy"), service["healthy"] != nil {

@@ -81,7 +81,10 @@ public enum ManifestSchema {
       .key("systemd", .text("^[A-Za-z0-9:_.@\\\\][A-Za-z0-9:_.@\\\\-]*$", expect: "a unit's name"), "A systemd unit."),
       .key("podman", container, "A Podman container."),
       .key("docker", container, "A Docker container."),
-      .key("user", .bool, "The unit belongs to the user's own systemd.", default: false),
+      .key(
+        "user", Shape(.oneOf([.bool, user]), expect: "true, false or a user's name"),
+        "Whose it is: a user whose own systemd has the unit, whose engine the container, and as whom its commands run, which takes root. `true`: a unit of the user as whom Ferry runs.",
+        default: false),
       .key("stop-timeout", .duration, "How long stopping may take before it is forced.", default: "60s"),
       .key("start-timeout", .duration, "How long starting may take.", default: "60s"),
       .key("healthy", .command, "A command that ends with 0 once the service is well."),
@@ -90,6 +93,7 @@ public enum ManifestSchema {
       .key("destination", side, "What differs at the destination."),
     ], exactlyOne: ["command", "systemd", "podman", "docker"], noun: "service")
 
+  private static let user = Shape.text("^[A-Za-z_][A-Za-z0-9_.-]{0,31}$", expect: "a user's name")
   private static let container = Shape.text("^[A-Za-z0-9][A-Za-z0-9_.-]*$", expect: "a container's name")
 
   static let command = Shape.record([
@@ -103,6 +107,7 @@ public enum ManifestSchema {
 
   static let side = Shape.record([
     .key("name", .text(minLength: 0), "The unit's or container's name at this end; the empty text: not at this end."),
+    .key("user", user, "Whose it is at this end.", words: "the service's"),
     .key(
       "environment", .map(.text(minLength: 0), keys: "^[A-Za-z_][A-Za-z0-9_]*$"), "Added to the environment of its commands at this end."),
   ])

@@ -43,7 +43,10 @@ struct ServiceContext: Sendable {
   /// This end's part of the specification.
   var end: ServiceSpec.Side { side == .source ? spec.source : spec.destination }
 
-  /// Runs one of the service's commands, or its engine's, with the service's environment.
+  /// Whose service it is at this end, if somebody is named.
+  var user: String? { end.user ?? spec.user }
+
+  /// Runs one of the service's commands, or its engine's, as its user and with its environment.
   func command(_ arguments: [String], timeout: Duration) throws -> Command.Outcome {
     let arguments = try CallStep(arguments)?.command(ferry) ?? arguments
     var environment: [String: String?] = (ferry?.environment ?? [:]).mapValues { $0 }
@@ -51,6 +54,7 @@ struct ServiceContext: Sendable {
     for (name, value) in end.environment { environment[name] = value }
     var command = Command(arguments, environment: environment, timeout: timeout)
     command.output = .capture(limit: 4 << 20)
+    command.account = try user.map { try Account($0) }
     return try command.run()
   }
 
@@ -78,7 +82,8 @@ extension ServiceContext {
     switch spec.kind {
     case .command(let stop, let start, let status, let hold, let release):
       CommandService(context: self, stop: stop, start: start, status: status, hold: hold, release: release)
-    case .systemd(let unit, let user): SystemdService(context: self, name: end.name ?? unit, user: user)
+    case .systemd(let unit, let isUsers):
+      SystemdService(context: self, name: end.name ?? unit, isUsers: isUsers || user != nil)
     case .podman(let container): ContainerService(context: self, engine: .podman, name: end.name ?? container)
     case .docker(let container): ContainerService(context: self, engine: .docker, name: end.name ?? container)
     }

@@ -25,7 +25,7 @@ extension SystemdService {
   }
 
   /// How a person calls the manager.
-  var shell: String { user ? "systemctl --user" : "systemctl" }
+  var shell: String { isUsers ? "systemctl --user\(context.user.map { " --machine=\($0)@" } ?? "")" : "systemctl" }
 
   func show(_ name: String) throws -> Unit {
     let properties =
@@ -43,10 +43,11 @@ extension SystemdService {
 
   func systemctl(_ arguments: [String], timeout: Duration) throws -> Command.Outcome {
     // An agent that came by ssh, or as a service, may lack what a login gives.
-    let lacking = user && Environment.all["XDG_RUNTIME_DIR"] == nil && context.end.environment["XDG_RUNTIME_DIR"] == nil
+    let lacking =
+      isUsers && context.user == nil && Environment.all["XDG_RUNTIME_DIR"] == nil && context.end.environment["XDG_RUNTIME_DIR"] == nil
     let prefix = lacking ? ["env", "XDG_RUNTIME_DIR=/run/user/\(getuid())"] : []
     return try context.command(
-      prefix + ["systemctl", user ? "--user" : "--system", "--no-ask-password", "--no-pager"] + arguments, timeout: timeout)
+      prefix + ["systemctl", isUsers ? "--user" : "--system", "--no-ask-password", "--no-pager"] + arguments, timeout: timeout)
   }
 
   func failure(_ what: String, _ outcome: Command.Outcome) -> FerryError {
@@ -58,30 +59,39 @@ extension SystemdService {
   /// Makes the units impossible to start from now on, reboots included.
   func mask(_ units: [String]) throws {
     let folder = try controlFolder()
-    try Files.makeFolder(folder, mode: 0o755)
-    var changed = false
-    for unit in units {
-      let link = "\(folder)/\(unit)"
-      if symlink("/dev/null", link) == 0 {
-        changed = true
-      } else if errno != EEXIST || !Self.isMask(link) {
-        throw FerryError(errno: errno, "cannot hold \(unit): cannot make the link \(link) to /dev/null")
+    try asUser {
+      try Files.makeFolder(folder, mode: 0o755)
+      var changed = false
+      for unit in units {
+        let link = "\(folder)/\(unit)"
+        if symlink("/dev/null", link) == 0 {
+          changed = true
+        } else if errno != EEXIST || !Self.isMask(link) {
+          throw FerryError(errno: errno, "cannot hold \(unit): cannot make the link \(link) to /dev/null")
+        }
       }
+      if changed { try Files.syncFolder(of: "\(folder)/link") }
     }
-    if changed { try Files.syncFolder(of: "\(folder)/link") }
     // Also without a change: the process that made the link may have died before the manager was told.
     try reload()
   }
 
   func unmask(_ units: [String]) throws {
     let folder = try controlFolder()
-    var changed = false
-    for link in units.map({ "\(folder)/\($0)" }) where Self.isMask(link) {
-      guard unlink(link) == 0 || errno == ENOENT else { throw FerryError(errno: errno, "cannot lift the hold \(link)") }
-      changed = true
+    try asUser {
+      var changed = false
+      for link in units.map({ "\(folder)/\($0)" }) where Self.isMask(link) {
+        guard unlink(link) == 0 || errno == ENOENT else { throw FerryError(errno: errno, "cannot lift the hold \(link)") }
+        changed = true
+      }
+      if changed { try Files.syncFolder(of: "\(folder)/link") }
     }
-    if changed { try Files.syncFolder(of: "\(folder)/link") }
     try reload()
+  }
+
+  /// The folders of a user's manager are the user's own.
+  private func asUser(_ work: () throws -> Void) throws {
+    if let user = context.user { try Account(user).perform(work) } else { try work() }
   }
 
   func reload() throws { try act(["daemon-reload"], within: .seconds(90)) }

@@ -1,6 +1,6 @@
 import FerrySystem
 
-/// A unit of the system's manager or the user's.
+/// A unit of the system's manager or a user's.
 ///
 /// Held means masked, durably, in the manager's `control` folder: `/etc/systemd/system.control`, or
 /// `systemd/user.control` in the user's configuration. `systemctl mask` writes one folder lower, where it refuses a unit
@@ -9,9 +9,10 @@ import FerrySystem
 struct SystemdService: ServiceDriver {
   let context: ServiceContext
   let name: String
-  let user: Bool
+  /// Whether a user's own manager has it, and not the system's.
+  let isUsers: Bool
 
-  var title: String { "\(user ? "user unit" : "systemd unit") \(name)" }
+  var title: String { "\(isUsers ? "user unit" : "systemd unit") \(name)\(context.user.map { " of \($0)" } ?? "")" }
 
   func check() throws -> [Notice] {
     let unit = try show(fullName)
