@@ -10,7 +10,8 @@ import Testing
     for (name, text) in [
       ("secrets.env", "PASSWORD=hard"), ("rendered/page", ""), ("old.tmp", ""), ("kept.tmp", ""), ("passwords.new", "of wiki1"),
     ] where name != absent { try wiki.write(name, text) }
-    _ = try wiki.volume("wiki-pages")
+    try wiki.file("\(wiki.volume("wiki-pages"))/upload", of: 33)
+    try wiki.file("\(wiki.folder)/state/index", of: 33)
     for name in ["service", "timer"] {
       let unit =
         "[Unit]\nDescription=A backup of this instance alone\n"
@@ -32,6 +33,10 @@ import Testing
     let log = try clone.log("wiki-pages")
     #expect(log == Array(1...max(1, log.count)))
     #expect(clone.has("secrets.env") && clone.has("kept.tmp"))
+    // Owners are those that the module's containers see.
+    #expect(clone.isFile("\(clone.folder)/state/secrets.env", of: 0) && clone.isFile("\(clone.folder)/state/index", of: 33))
+    #expect(try clone.isFile("\(clone.place("wiki-pages"))/upload", of: 33))
+    #expect(clone.isFile("\(clone.folder)/state", of: 0) && clone.isFile("\(clone.folder)/state/environment", of: 0))
     #expect(!clone.has("rendered") && !clone.has("old.tmp"))
     #expect(try clone.read("passwords.new") == "of wiki2")
     #expect(try clone.read("apitoken.cache") == "token of wiki2")
@@ -50,18 +55,20 @@ import Testing
     #expect(Files.names(in: "\(clone.folder)/state").allSatisfy { !$0.contains("ferry") })
   }
 
-  @Test("replace: false, on the same node: the source goes on as it was, and what must stay up has stayed up")
-  func copy() throws {
-    let cluster = try Cluster(["a"])
+  @Test(
+    "replace: false, on the same node and to another: the source goes on as it was, and what must stay up has stayed up",
+    arguments: ["a", "b"])
+  func copy(to node: String) throws {
+    let cluster = try Cluster(Set(["a", node]).sorted())
     let source = try wiki(cluster, on: "a")
-    let clone = try cluster.add("wiki2", "wiki", on: "a", environment: ["TCP_PORT=20002"])
+    let clone = try cluster.add("wiki2", "wiki", on: node, environment: ["TCP_PORT=20002"])
     try clone.write("passwords.new", "of wiki2")
     let staying = try source.run("systemctl --user show --property=InvocationID wiki-status")
     let writing = try source.run("systemctl --user show --property=InvocationID wiki")
     try cluster.folder.write("configuration.json", #"{"title": "Boats"}"#)
     let outcome = try cluster.ferry(
       "run", "\(cluster.draft("wiki"))/ns8-clone.yaml", "--json", "--set", "from=wiki1", "--set", "to=wiki2",
-      "--set", "from-node=\(cluster.hosts["a"].address)", "--set", "to-node=\(cluster.hosts["a"].address)",
+      "--set", "from-node=\(cluster.hosts["a"].node)", "--set", "to-node=\(cluster.hosts[node].node)",
       "--set", "home=\(cluster.folder("homes"))", "--set", "configure=\(cluster.folder("configuration.json"))")
     try #require(outcome.succeeded, "\(outcome.reason) \(outcome.output.suffix(6000))")
     try check(clone, cluster, mode: "copy")
@@ -89,7 +96,7 @@ import Testing
     try cluster.folder.write("routes/wiki1", "20001\n")
     let outcome = try cluster.ferry(
       "run", "\(cluster.draft("wiki"))/ns8-clone.yaml", "--json", "--set", "mode=move", "--set", "from=wiki1", "--set", "to=wiki2",
-      "--set", "from-node=\(cluster.hosts["a"].address)", "--set", "to-node=\(cluster.hosts["b"].address)",
+      "--set", "from-node=\(cluster.hosts["a"].node)", "--set", "to-node=\(cluster.hosts["b"].node)",
       "--set", "home=\(cluster.folder("homes"))")
     try #require(outcome.succeeded, "\(outcome.reason) \(outcome.output.suffix(6000))")
     try check(clone, cluster, mode: "move")
@@ -108,7 +115,7 @@ import Testing
     let clone = try cluster.add("wiki2", "wiki", on: "a", environment: ["TCP_PORT=20002"])
     let outcome = try cluster.ferry(
       "run", "\(cluster.draft("wiki"))/ns8-clone.yaml", "--json", "--set", "mode=move", "--set", "from=wiki1", "--set", "to=wiki2",
-      "--set", "from-node=\(cluster.hosts["a"].address)", "--set", "to-node=\(cluster.hosts["a"].address)",
+      "--set", "from-node=\(cluster.hosts["a"].node)", "--set", "to-node=\(cluster.hosts["a"].node)",
       "--set", "home=\(cluster.folder("homes"))")
     #expect(outcome.code == 1, "\(outcome.reason) \(outcome.output.suffix(6000))")
     #expect(outcome.errors.contains("30-clone-module-30reindex"), "\(outcome.errors)")
@@ -144,6 +151,29 @@ import Testing
     #expect(try source.run("podman inspect --format '{{.State.Running}}' files1") == "true")
   }
 
+  @Test("a rootful module is moved: the identity goes along, and nothing of the source's is left")
+  func rootfulMove() throws {
+    let cluster = try Cluster(["a", "b"])
+    let source = try files(cluster)
+    let clone = try cluster.add("files2", "files", on: "b")
+    let outcome = try self.clone(cluster, mode: "move")
+    try #require(outcome.succeeded, "\(outcome.reason) \(outcome.output.suffix(6000))")
+    try waitFor("the clone to write") { try clone.log("files2-shares").count > 3 }
+    let log = try clone.log("files2-shares")
+    #expect(log == Array(1...max(1, log.count)))
+    #expect(try clone.variables() == ["MODULE_ID=files2", "MODULE_UUID=uuid-files1", "FILES_WORKGROUP=new"])
+    #expect(try clone.read("settings") == "of files1")
+    #expect(
+      cluster.steps == [
+        "create-module/20container files2", "transfer-state/40stop files1", "transfer-state/60start files1 true",
+        "clone-module/50run files2 files2-shares",
+      ])
+    #expect(try source.run("podman inspect --format '{{.State.Running}}' files1") == "false")
+    // A container that is stopped still has its volume, so that is emptied.
+    #expect(try Files.names(in: source.place("files1-shares")).isEmpty)
+    #expect(!source.has("settings") && !source.has("environment"))
+  }
+
   @Test("a run that fails at the new instance starts what the module's own steps have stopped, and leaves no copy")
   func back() throws {
     let cluster = try Cluster(["a", "b"])
@@ -175,6 +205,6 @@ import Testing
   private func clone(_ cluster: Cluster, mode: String = "copy") throws -> Command.Outcome {
     try cluster.ferry(
       "run", "\(cluster.draft("files"))/ns8-clone.yaml", "--json", "--set", "mode=\(mode)", "--set", "from=files1", "--set", "to=files2",
-      "--set", "from-node=\(cluster.hosts["a"].address)", "--set", "to-node=\(cluster.hosts["b"].address)")
+      "--set", "from-node=\(cluster.hosts["a"].node)", "--set", "to-node=\(cluster.hosts["b"].node)")
   }
 }

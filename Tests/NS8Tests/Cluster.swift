@@ -6,7 +6,8 @@ import TestSupport
 /// Hosts that stand for the nodes of a NethServer cluster, and instances of the fixtures' modules on them. What `cluster/add-module` does before
 /// create-module, the test does: a user, its folder with the module's image root, `environment` and `agent.env`.
 ///
-/// All users are root by another name: sshd, systemd's user manager and Podman are real, and each instance has its own.
+/// Real are sshd, systemd's user manager and Podman, and each instance has its own. A rootless one has an ordinary user without a login shell, as
+/// NethServer's have, with a range of subordinate ids of their own.
 final class Cluster: Sendable {
   let folder: TemporaryFolder
   let hosts: TestHosts
@@ -21,7 +22,7 @@ final class Cluster: Sendable {
   }()
   /// Whether there can be such a cluster here; says once why not.
   static let available: Bool = {
-    let missing = ["podman", "runc", "busybox", "jq", "restic", "systemctl"].filter {
+    let missing = ["podman", "runc", "busybox", "jq", "restic", "systemctl", "newuidmap", "setpriv", "runuser"].filter {
       (try? Programs.find($0)) == nil && access("/usr/sbin/\($0)", X_OK) != 0
     }
     if !missing.isEmpty { print("skipped: the tests of modules need \(missing.joined(separator: ", "))") }
@@ -43,11 +44,15 @@ final class Cluster: Sendable {
 
         """)
       try run(host.name, "mkdir -p /run/systemd/system")
-      // What PAM gives a login elsewhere: an instance's own XDG_RUNTIME_DIR.
-      host.stopSSHD()
-      try host.configureSSHD("PermitUserEnvironment yes")
-      try host.startSSHD()
+      for name in ["subuid", "subgid"] {
+        try host.write("etc/\(name)", "")
+        try run(host.name, "[ -e /etc/\(name) ] || touch /etc/\(name); mount --bind '\(host.folder)/etc/\(name)' /etc/\(name)")
+      }
     }
+    // Every instance's steps write there.
+    try folder.write("steps", "")
+    chmod(folder("steps"), 0o666)
+    chmod(folder("routes"), 0o777)
   }
 
   deinit {
@@ -62,15 +67,16 @@ final class Cluster: Sendable {
   func add(_ id: String, _ module: String, on host: String, environment: [String] = []) throws -> Instance {
     let isRootless = module == "wiki"
     let home = isRootless ? folder("homes/\(id)") : try "\(hosts[host].folder)/lib/nethserver/\(id)"
+    let user = isRootless ? 5001 + UInt32(instances.withLock { $0.count }) : 0
     let instance = Instance(
-      hosts: hosts, id: id, host: host, home: home, folder: isRootless ? "\(home)/.config" : home, isRootless: isRootless)
+      hosts: hosts, id: id, host: host, home: home, folder: isRootless ? "\(home)/.config" : home, isRootless: isRootless, user: user)
     try Files.makeFolder("\(instance.folder)/state", mode: 0o700)
     try run(host, "cp -R '\(Self.imageRoot(module))/.' '\(instance.folder)'")
     try instance.write("agent.env", "AGENT_ID=module/\(id)\nSTEPS=\(folder("steps"))\nROUTES=\(folder("routes"))\n")
     try instance.write("environment", "MODULE_ID=\(id)\nMODULE_UUID=uuid-\(id)\n" + environment.map { "\($0)\n" }.joined())
     try instance.write("apitoken.cache", "token of \(id)")
-    try instance.begin()
     instances.withLock { $0.append(instance) }
+    try instance.begin()
     return instance
   }
 
@@ -115,14 +121,25 @@ struct Instance: Sendable {
   /// AGENT_INSTALL_DIR.
   let folder: String
   let isRootless: Bool
+  /// The id of its user, which is root's for a rootful one.
+  let user: UInt32
 
-  var environment: [String: String] {
-    isRootless ? ["HOME": home, "XDG_RUNTIME_DIR": "/run/user/\(id)"] : [:]
+  /// The id on the disk of a user of its containers: the subordinate ids begin at a place of each instance's own.
+  func onDisk(_ id: UInt32) -> UInt32 { !isRootless ? id : id == 0 ? user : first + id - 1 }
+  private var first: UInt32 { user * 65536 }
+  private var runtime: String { isRootless ? "/run/user/\(user)" : "/run" }
+
+  /// What makes its user run a command on the host.
+  private var asUser: [String] {
+    isRootless
+      ? [
+        "setpriv", "--reuid", "\(user)", "--regid", "\(user)", "--init-groups", "env", "-i", "HOME=\(home)", "XDG_RUNTIME_DIR=\(runtime)",
+        "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      ] : []
   }
 
   func call(_ line: String) throws -> Command.Outcome {
-    var command = try hosts[host].command(["/bin/sh", "-c", line])
-    for (name, value) in environment { command.environment[name] = value }
+    var command = try hosts[host].command(asUser + ["/bin/sh", "-c", line])
     command.output = .capture(limit: 4 << 20)
     return try command.run()
   }
@@ -136,7 +153,6 @@ struct Instance: Sendable {
   fileprivate func begin() throws {
     let node = try hosts[host]
     let podman = isRootless ? home : "\(node.folder)/home"
-    let runtime = isRootless ? "/run/user/\(id)" : "/run"
     for (name, text) in [
       (
         "containers.conf",
@@ -146,7 +162,7 @@ struct Instance: Sendable {
         "storage.conf",
         """
         [storage]
-        driver = "overlay"
+        driver = "\(isRootless ? "vfs" : "overlay")"
         graphroot = "\(podman)/.local/share/containers/storage"
         runroot = "\(runtime)/containers"
 
@@ -155,32 +171,39 @@ struct Instance: Sendable {
     ] { try Files.replace("\(podman)/\(name)", with: Array(text.utf8), mode: 0o644) }
     if isRootless {
       let users = try String(decoding: Files.read("\(node.folder)/etc/passwd"), as: UTF8.self)
-      try node.write("etc/passwd", users + "\(id):x:0:0::\(home):/bin/sh\n")
+      try node.write("etc/passwd", users + "\(id):x:\(user):\(user)::\(home):/usr/sbin/nologin\n")
       let shadow = try String(decoding: Files.read("\(node.folder)/etc/shadow"), as: UTF8.self)
       try node.write("etc/shadow", shadow + "\(id):*:19000:0:99999:7:::\n", mode: 0o600)
-      try Files.makeFolder("\(home)/.ssh")
-      try Files.replace("\(home)/.ssh/environment", with: Array("XDG_RUNTIME_DIR=/run/user/\(id)\n".utf8))
-      try run("mkdir -p -m 700 /run/user/\(id)")
-      // In a control group of its own, as every user's is: a unit's processes are found by its group.
-      var manager = try node.command([
-        "/bin/sh", "-c",
-        "for g in \(groups); do mkdir -p $g && echo $$ > $g/cgroup.procs; done 2> /dev/null; exec /lib/systemd/systemd --user",
-      ])
-      for (name, value) in environment { manager.environment[name] = value }
+      for name in ["subuid", "subgid"] {
+        let known = try String(decoding: Files.read("\(node.folder)/etc/\(name)"), as: UTF8.self)
+        try node.write("etc/\(name)", known + "\(id):\(first):65536\n")
+      }
+      // A control group of its own, as every user's systemd has: a unit's processes are found by its group.
+      let script = """
+        set -e
+        chown -R \(user):\(user) '\(home)'
+        mkdir -p /run/user; mkdir -m 700 \(runtime); chown \(user):\(user) \(runtime)
+        for g in \(groups); do (mkdir -p $g && chown -R \(user):\(user) $g && echo $$ > $g/cgroup.procs) 2> /dev/null || true; done
+        exec "$@"
+        """
+      var manager = try node.command(["/bin/sh", "-c", script, "sh"] + asUser + ["/lib/systemd/systemd", "--user"])
       manager.timeout = nil
       Threads.detach { [manager] in _ = try? manager.run() }
       try waitFor("the systemd of \(id)", seconds: 120) { try state("default.target") == "active" }
     }
-    if try !call("podman image exists box").succeeded { try run("podman import '\(try TestEngine.image())' box") }
+    if try !call("podman image exists box").succeeded {
+      try Files.replace("\(podman)/box.tar", with: try Files.read(try TestEngine.image(), limit: 64 << 20), mode: 0o644)
+      try run("podman import '\(podman)/box.tar' box")
+    }
   }
 
   fileprivate func end() throws {
     _ = try call("podman kill --all; podman rm --all --force")
     if isRootless {
       _ = try call("systemctl --user exit")
-      _ = try call("for g in \(groups); do find $g -depth -type d -exec rmdir {} +; done")
+      _ = try hosts[host].command(["/bin/sh", "-c", "for g in \(groups); do find $g -depth -type d -exec rmdir {} +; done"]).run()
     }
-    _ = try call("umount -l '\(isRootless ? home : try "\(hosts[host].folder)/home")/.local/share/containers/storage/overlay'")
+    if !isRootless { _ = try call("umount -l '\(try hosts[host].folder)/home/.local/share/containers/storage/overlay'") }
   }
 
   private var groups: String {
@@ -193,6 +216,19 @@ struct Instance: Sendable {
   func write(_ name: String, _ text: String) throws {
     try Files.makeFolder(Files.parent(of: "\(folder)/state/\(name)"))
     try Files.replace("\(folder)/state/\(name)", with: Array(text.utf8))
+    try give("\(folder)/state")
+  }
+  /// Makes the instance's what the test has made.
+  private func give(_ path: String) throws { _ = try Command(["chown", "-R", "\(user):\(user)", path]).run() }
+  /// Makes a file that a user of its containers has.
+  func file(_ path: String, of id: UInt32) throws {
+    try Files.replace(path, with: [], mode: 0o600)
+    guard chown(path, onDisk(id), onDisk(id)) == 0 else { throw FerryError(errno: errno, "cannot give \(path) away") }
+  }
+  /// Whether a file is such a user's, and the group too.
+  func isFile(_ path: String, of id: UInt32) -> Bool {
+    var status = stat()
+    return lstat(path, &status) == 0 && status.st_uid == onDisk(id) && status.st_gid == onDisk(id)
   }
   func read(_ name: String) throws -> String { String(decoding: try Files.read("\(folder)/state/\(name)"), as: UTF8.self) }
   func has(_ name: String) -> Bool { Files.exists("\(folder)/state/\(name)") }
@@ -201,21 +237,24 @@ struct Instance: Sendable {
 
   /// Makes a volume with the program in it that the fixtures' services run: it writes one number after the other into its log.
   func volume(_ name: String) throws -> String {
-    let place = try run(
-      "podman volume exists \(name) || podman volume create \(name) > /dev/null; podman volume inspect --format '{{.Mountpoint}}' \(name)")
+    try run("podman volume exists \(name) || podman volume create \(name)")
+    let place = try place(name)
     let program = """
       trap 'exit 0' TERM
       n=0; [ -e /pages/log ] && while read -r line; do n=$line; done < /pages/log
       while :; do n=$((n + 1)); echo $n >> /pages/log; sleep 0.1; done
       """
     try Files.replace("\(place)/serve", with: Array(program.utf8), mode: 0o644)
+    try give("\(place)/serve")
     return place
   }
 
+  /// Where a volume's content is.
+  func place(_ volume: String) throws -> String { try run("podman volume inspect --format '{{.Mountpoint}}' \(volume)") }
+
   /// The numbers in the log of a volume.
   func log(_ volume: String) throws -> [Int] {
-    let place = try run("podman volume inspect --format '{{.Mountpoint}}' \(volume)")
-    return try String(decoding: Files.read("\(place)/log"), as: UTF8.self).split(separator: "\n").compactMap { Int($0) }
+    try String(decoding: Files.read("\(place(volume))/log"), as: UTF8.self).split(separator: "\n").compactMap { Int($0) }
   }
 
   func state(_ unit: String) throws -> String {

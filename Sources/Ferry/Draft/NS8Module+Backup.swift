@@ -1,7 +1,6 @@
 /// What a backup and `cluster/restore-module` do, as a manifest and its hooks.
 extension NS8Module {
   var backupManifest: String {
-    let user = isRootless ? (", user: \"${from}\"", ", user: \"${to}\"") : ("", "")
     var lines = [
       "# \(name), a module of NethServer 8, backed up and restored: what `run-backup` and `cluster/restore-module` do.",
       "# `ferry init ns8:` wrote it from the module's image root; docs/ns8.md says which step of NethServer's each part is.",
@@ -41,8 +40,8 @@ extension NS8Module {
       "  # In a snapshot state/ is `state` and volumes are `volumes/NAME`. state/environment is always in it, and never restored over.",
       "  - name: module",
       "    provider: restic",
-      "    from: { path: \"\(state("from"))\", module: \"${from}\"\(user.0) }",
-      "    to:   { path: \"\(state("to"))\", module: \"${to}\"\(user.1) }",
+      "    from: { path: \"\(state("from"))\", module: \"${from}\"\(user("from")) }",
+      "    to:   { path: \"\(state("to"))\", module: \"${to}\"\(user("to")) }",
       "    repository: \"vault/\(name)/${uuid}\"",
     ]
     if files.contains(Self.include) { lines.append("    include-file: \"\(installed("from"))/\(Self.include)\"") }
@@ -81,7 +80,9 @@ extension NS8Module {
         "activate/destination/\(50 + index)-\(step.action)-\(step.name)", "to", "actions/\(step.action)/\(step.name)",
         "The state is restored and in its place; the saved environment is handed to the step."
       ) {
-        $0.before = ["saved=environment.restore-module", #"[ -e "$saved" ] || saved=/dev/null"#]
+        let prefix = NS8Hook.prefix(isRootless)
+        $0.before = ["saved=environment.restore-module", #"\#(prefix)test -e "$saved" || saved=/dev/null"#]
+        $0.reader = "\(prefix)jq -c"
         $0.input =
           #"--rawfile saved "$saved" '{replace: false, snapshot: "", environment: ($saved | split("\n") | map(capture("^(?<key>[A-Za-z_][A-Za-z0-9_]*)=(?<value>.*)$")) | from_entries)}'"#
       }

@@ -8,8 +8,8 @@ extension NS8Module {
       ("mode", "{ description: \"copy (replace: false), or move (replace: true)\", default: copy, pattern: copy|move }"),
       ("from", "{ description: \"the instance that is cloned: \(name)1\" }"),
       ("to", "{ description: \"the new instance: \(name)2; its folder, with the module's files, is there already\" }"),
-      ("from-node", "{ description: the node of the one, default: localhost }"),
-      ("to-node", "{ description: the node of the other; it may be the same, default: localhost }"),
+      ("from-node", "{ description: \"the node of the one: local, or ssh://root@node1\", default: local }"),
+      ("to-node", "{ description: the node of the other; it may be the same, default: local }"),
       ("home", "{ description: where the folders of instances are, default: \(home) }"),
     ]
     if !steps(of: "create-module").isEmpty {
@@ -18,12 +18,11 @@ extension NS8Module {
     if !steps(of: "configure-module").isEmpty {
       parameters.append(("configure", "{ description: a JSON file there; with it configure-module is run as well, default: \"\" }"))
     }
-    let login = isRootless ? ("${from}", "${to}") : ("root", "root")
     var lines = [
       "# \(name), a module of NethServer 8, cloned or moved to another node or to the same one: what `cluster/clone-module` does.",
       "# `ferry init ns8:` wrote it from the module's image root; docs/ns8.md says which step of NethServer's each part is.",
       "#",
-      "#   ferry run ns8-clone.yaml --set from=\(name)1 --set from-node=node1 --set to=\(name)2 --set to-node=node2 --set mode=copy",
+      "#   ferry run ns8-clone.yaml --set from=\(name)1 --set from-node=ssh://root@node1 --set to=\(name)2 --set to-node=ssh://root@node2",
       "ferry: 1",
       "name: \(name)",
       "mode: \"${mode}\"                      # move: MODULE_UUID goes along, and at the end the source is removed",
@@ -32,9 +31,11 @@ extension NS8Module {
     ]
     lines += parameters.map { "  \($0.0):\(String(repeating: " ", count: 10 - $0.0.utf8.count))\($0.1)" }
     lines += [
-      "", isRootless ? "# By the instances' own users, who have the volumes and the units." : "# A rootful module is root's.",
-      "source:      { node: \"ssh://\(login.0)@${from-node}\", name: \"from-${from}\" }",
-      "destination: { node: \"ssh://\(login.1)@${to-node}\", name: \"to-${to}\" }",
+      "",
+      isRootless
+        ? "# As root, for the instances' own users: `user` says whose the units and the volumes are." : "# A rootful module is root's.",
+      "source:      { node: \"${from-node}\", name: \"from-${from}\" }",
+      "destination: { node: \"${to-node}\", name: \"to-${to}\" }",
     ]
     lines += services + ["", "state:"] + items.joined(separator: [""])
     if !cloneHooks.isEmpty { lines += ["", "# The module's own numbered steps; each file says which.", "hooks: ns8-clone-hooks"] }
@@ -61,8 +62,10 @@ extension NS8Module {
     if !staying.isEmpty { lines.append("# Up all the time, as transfer-state.target wants it: \(staying.joined(separator: ", ")).") }
     lines.append("services:")
     for unit in stopped {
-      lines += ["  - systemd: \(unit.name)", "    user: true"]
-      if !unit.isInstalled { lines.append("    destination: { name: \"\" }      # started there by \(starter(of: unit))") }
+      lines += ["  - systemd: \(unit.name)", "    user: \"${from}\""]
+      lines.append(
+        unit.isInstalled
+          ? "    destination: { user: \"${to}\" }" : "    destination: { name: \"\" }      # started there by \(starter(of: unit))")
     }
     return lines
   }
@@ -80,16 +83,18 @@ extension NS8Module {
     var items: [[String]] = []
     if !volumes.isEmpty {
       items.append(
-        ["  - name: volumes", "    provider: podman-volume", "    from: { volumes: [\(volumeNames("from"))] }"]
-          + (isRootless ? [] : ["    to:   { volumes: [\(volumeNames("to"))] }"])
-          + ["    replace: true                    # create-module may have made them, and filled them"])
+        [
+          "  - name: volumes", "    provider: podman-volume", "    from: { volumes: [\(volumeNames("from"))]\(user("from")) }",
+          "    to:   { volumes: [\(volumeNames("to"))]\(user("to")) }",
+          "    replace: true                    # create-module may have made them, and filled them",
+        ])
     }
     let filter = rules.filter.map { "      - \(Self.quoted($0))" }
     items.append(
       [
         "  # What `keep` names is never sent, whatever other rules say: it stays the new instance's own.",
         "  - name: state", "    provider: rsync",
-        "    from: { path: \"\(state("from"))\" }", "    to:   { path: \"\(state("to"))\" }",
+        "    from: { path: \"\(state("from"))\"\(user("from")) }", "    to:   { path: \"\(state("to"))\"\(user("to")) }",
         "    keep: [\((Self.kept + rules.kept).map(Self.quoted).joined(separator: ", "))]",
       ] + (filter.isEmpty ? [] : ["    filter:                          # etc/state-filter-rules.rsync"] + filter) + [
         "    replace: true", "    allow-empty: true                # beside what stays there may be nothing in it",
@@ -104,7 +109,8 @@ extension NS8Module {
     if isRootless, !carried.isEmpty {
       items.append([
         "  # Enabled and running there, if they are here. The timers of backups (backup1.timer) are not carried.",
-        "  - name: units", "    provider: systemd-units", "    from: { manager: user }",
+        "  - name: units", "    provider: systemd-units", "    from: { manager: user\(user("from")) }",
+        "    to:   { manager: user\(user("to")) }",
         "    units: [\(carried.joined(separator: ", "))]",
         "    after: [\(volumes.isEmpty ? "" : "volumes, ")state, environment]",
       ])
@@ -137,7 +143,8 @@ extension NS8Module {
     let replace = #"'{replace: (.mode == "move")}'"#
     var hooks: [(path: String, hook: NS8Hook)] = []
     func add(_ place: String, _ number: Int, _ step: NS8Step, _ instance: String, _ comment: String, _ change: (inout NS8Hook) -> Void) {
-      var hook = NS8Hook(instance: instance, folder: folder, comment: comment, program: "actions/\(step.action)/\(step.name)")
+      var hook = NS8Hook(
+        instance: instance, folder: folder, asUser: isRootless, comment: comment, program: "actions/\(step.action)/\(step.name)")
       change(&hook)
       hooks.append(("\(place)/\(Self.digits(number))-\(step.action)-\(step.name)", hook))
     }
@@ -146,7 +153,9 @@ extension NS8Module {
     let mark = #"mark="$folder/.ferry-$(tell .run)""#
     for (index, step) in steps(of: "create-module").enumerated() {
       add("prepare/destination", 10 + index, step, "to", "Makes the new instance, as cluster/add-module has create-module do.") {
-        $0.before = [#"[ "$(tell .parameters.create)" = true ] || exit 0"#] + (destroy.isEmpty ? [] : [mark, #": >"$mark""#])
+        $0.before =
+          [#"[ "$(tell .parameters.create)" = true ] || exit 0"#]
+          + (destroy.isEmpty ? [] : [mark, isRootless ? #"as_module touch "$mark""# : #": >"$mark""#])
       }
     }
     let created = steps(of: "create-module").count

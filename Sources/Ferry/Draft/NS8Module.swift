@@ -77,6 +77,8 @@ public struct NS8Module: Sendable {
   var folder: String { isRootless ? "/.config" : "" }
   /// The instance's state folder, by the parameter that has its id.
   func state(_ instance: String) -> String { "${home}/${\(instance)}\(folder)/state" }
+  /// Whose the instance's volumes, units and files are, as a key behind others: a rootless one's user is called as it is.
+  func user(_ instance: String) -> String { isRootless ? ", user: \"${\(instance)}\"" : "" }
   func steps(of action: String) -> [NS8Step] { steps.filter { $0.action == action } }
 
   // MARK: Reading

@@ -59,20 +59,16 @@ struct NS8Hook {
   var before: [String] = []
   /// The program, below the instance's folder, with its arguments as the shell reads them.
   var program: String
-  /// What makes its input of the hook's own: a filter of jq, after options if there are any.
+  /// The jq that makes its input.
+  var reader = "jq -c"
+  /// What it makes of the hook's own input: a filter of jq, after options if there are any.
   var input = "'{}'"
   /// Lines after the program.
   var after: [String] = []
 
   /// The hook's file. A hook is one file, so each has all of this.
   var text: String {
-    let user = """
-
-      as_module() {
-        runuser -u "$id" -- env HOME="${folder%/*}" XDG_RUNTIME_DIR="/run/user/$(id -u "$id")" "$@"
-      }
-      """
-    let lines = before + ["printf %s \"$call\" | jq -c \(input) | \(asUser ? "as_module " : "")\"$folder\"/\(program) >&2"] + after
+    let lines = before + ["printf %s \"$call\" | \(reader) \(input) | \(Self.prefix(asUser))\"$folder\"/\(program) >&2"] + after
     return """
       #!/bin/sh
       # \(comment)
@@ -83,17 +79,36 @@ struct NS8Hook {
 
       id=$(tell .parameters.\(instance))
       folder=$(tell .parameters.home)/$id\(folder)
-      cd "$folder/state"
-      for file in agent.env environment; do
-        [ -r "$file" ] || continue
-        while IFS= read -r line || [ -n "$line" ]; do
-          case ${line%%=*} in "$line" | '' | [0-9]* | *[!A-Za-z0-9_]*) ;; *) export "$line" ;; esac
-        done <"$file"
-      done
-      export MODULE_ID="$id" AGENT_INSTALL_DIR="$folder" AGENT_STATE_DIR="$folder/state" PATH="$folder/bin:$PATH"\(asUser ? user : "")
+      \(asUser ? Self.asModule : Self.begin)
 
       \(lines.joined(separator: "\n"))
 
       """
   }
+
+  /// What stands before a command of the module's own.
+  static func prefix(_ asUser: Bool) -> String { asUser ? "as_module " : "" }
+
+  /// Makes the shell what the agent would start a step in. No single quote: it may stand between two.
+  private static let begin = """
+    cd "$folder/state"
+    for file in agent.env environment; do
+      [ -r "$file" ] || continue
+      while IFS= read -r line || [ -n "$line" ]; do
+        case ${line%%=*} in "$line" | "" | [0-9]* | *[!A-Za-z0-9_]*) ;; *) export "$line" ;; esac
+      done <"$file"
+    done
+    export MODULE_ID="$id" AGENT_INSTALL_DIR="$folder" AGENT_STATE_DIR="$folder/state" PATH="$folder/bin:$PATH"
+    """
+
+  /// The same in a shell of the module's user: nothing that this user can write, no variable and no program, plays a part for root.
+  private static let asModule = """
+    as_module() {
+      runuser -u "$id" -- env -i HOME="${folder%/*}" XDG_RUNTIME_DIR="/run/user/$(id -u "$id")" PATH="$PATH" sh -euc '
+    id=$1 folder=$2
+    shift 2
+    \(begin)
+    exec "$@"' module "$id" "$folder" "$@"
+    }
+    """
 }
