@@ -21,12 +21,14 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
   case dockerVolume = "docker-volume"
   case podmanLayer = "podman-layer"
   case dockerLayer = "docker-layer"
+  case redisKeys = "redis-keys"
 
   var testDescription: String { rawValue }
 
   /// A migration of a fresh state.
-  func subject() throws -> Subject {
+  func subject() throws -> any ConformanceSubject {
     if let contained { return try contained.subject(self) }
+    if self == .redisKeys { return try RedisSubject() }
     let folder = try TemporaryFolder()
     try Files.makeFolder(folder("a"))
     try Files.makeFolder(folder("b"))

@@ -152,6 +152,39 @@ import Testing
     }
   }
 
+  @Test(
+    "over TCP a user of an ACL with the least rights is enough; names and values of any bytes and every expiry arrive as over the socket")
+  func network() throws {
+    let rights = "~* resetchannels -@all +@read +@write +@scripting +@connection +info +time +dump +restore -@admin"
+    let settings = "user mover on >word-of-the-mover \(rights)"
+    let (a, b) = (
+      try TestRedis(password: "of the owner", settings: settings), try TestRedis(password: "of the owner", settings: settings)
+    )
+    try a.fill()
+    let (from, to) = (try a.listen(), try b.listen())
+    func harness(_ password: String, user: String = "mover") throws -> Harness {
+      try Harness(
+        product: "redis-keys", provider: "redis-keys", folder: TemporaryFolder(), from: ["server": .string(from), "user": .string(user)],
+        to: ["server": .string(to), "user": .string(user)], keys: ["keys": ["t*", "odd*", "[l-z]*", "hash"]],
+        secrets: ["password": password])
+    }
+    let right = try harness("word-of-the-mover")
+    for side in Side.allCases { #expect(try right.call(side, .check)["notices"]?.array?.isEmpty != false) }
+    let digests = try right.moveUntilVerified()
+    #expect(digests.source == digests.destination)
+    try right.call(.destination, .activate)
+    for side in Side.allCases { try right.call(side, .release) }
+    #expect(try b.describe() == a.describe())
+    #expect(try b.describe().count == 8)
+    for (password, user) in [("wrong word", "mover"), ("word-of-the-mover", "nobody")] {
+      let report = try refusal(harness(password, user: user))
+      #expect(report.contains("refuses AUTH") && !report.contains(password), "\(report)")
+    }
+    #expect(!right.log.contains("word-of-the-mover"))
+  }
+
+  private func refusal(_ harness: Harness) throws -> String { try harness.call(.source, .check).text }
+
   @Test("the README has every key of the schema, and no other")
   func documents() throws {
     let schema = try JSONValue(parsing: RedisKeysConfig.schema)
