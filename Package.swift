@@ -60,7 +60,7 @@ let suites = [
     ["EnvFilePlugin", "SystemdUnitsPlugin", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("NS8Tests", ["Ferry", "FerrySystem", "HostSupport", "TestSupport"], exclude: ["Modules"]),
   tests("RedisTests", ["RedisKeysPlugin", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
-  tests("ResticTests", ["ResticPlugin", "Ferry", "FerrySystem", "FerryTree", "PluginHarness", "TestSupport"]),
+  tests("ResticTests", ["ResticPlugin", "Ferry", "FerrySystem", "FerryTree", "HostSupport", "PluginHarness", "TestSupport"]),
   tests("TidbTests", ["TidbBrPlugin", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests(
     "RecordCloneTests", ["RecordClonePlugin", "Ferry", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"],

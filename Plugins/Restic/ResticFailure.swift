@@ -21,7 +21,8 @@ enum ResticFailure {
     ),
     (.notFound, "there is no repository", ["unable to open config file", "Is there a repository at"]),
     (
-      .peer, "the repository cannot be reached", ["connection refused", "no such host", "i/o timeout", "ssh command exited", "broken pipe"]
+      .peer, "the repository cannot be reached",
+      ["connection refused", "no such host", "i/o timeout", "ssh command exited", "unable to start the sftp session", "broken pipe"]
     ),
   ]
 
@@ -39,11 +40,13 @@ enum ResticFailure {
   }
 
   static func error(_ what: String, code: Int32, lines: [String]) -> FerryError {
-    let text = lines.joined(separator: "\n")
-    let reason = lines.last { $0.hasPrefix("Fatal: ") }.map { String($0.dropFirst(7)) } ?? lines.last { !$0.isEmpty }
-    let said = reason.map { ": \($0)" } ?? (code > 128 ? ": ended by signal \(code - 128)" : ": exit code \(code)")
     // Within one text the first meaning counts: a damaged pack is often followed by words on what cannot be reached.
-    guard let (kind, meaning, _) = meanings.first(where: { $0.2.contains { text.contains($0) } }) else {
+    let found = meanings.first { meaning in lines.contains { line in meaning.2.contains { line.contains($0) } } }
+    // The line that says so: of a lock the last one is general advice, and an earlier one says whose it is.
+    let telling = found.flatMap { meaning in lines.last { line in meaning.2.contains { line.contains($0) } } }
+    let reason = lines.last { $0.hasPrefix("Fatal: ") }.map { String($0.dropFirst(7)) } ?? telling ?? lines.last { !$0.isEmpty }
+    let said = reason.map { ": \($0)" } ?? (code > 128 ? ": ended by signal \(code - 128)" : ": exit code \(code)")
+    guard let (kind, meaning, _) = found else {
       return FerryError(code > 128 ? .peer : .io, "restic \(what) failed\(said)")
     }
     return FerryError(kind, "restic \(what) failed, \(meaning)\(said)", hint: hints[meaning] ?? "")

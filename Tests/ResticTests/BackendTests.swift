@@ -2,6 +2,7 @@ import Ferry
 import FerrySystem
 import FerryTree
 import Glibc
+import HostSupport
 import PluginHarness
 import TestSupport
 import Testing
@@ -32,6 +33,22 @@ import Testing
   func sftp() throws {
     // No sshd: what ssh would start at the other end.
     try moves("sftp:nobody@nowhere:\(backup.repository)", keys: ["options": [.string("sftp.command=\(try ResticServer.program())")]])
+  }
+
+  @Test("sftp, through ssh to a real sshd; one that does not answer is told", .enabled(if: TestHosts.available))
+  func sshd() throws {
+    let hosts = try TestHosts(["vault"], in: backup.folder, ferry: nil)
+    let vault = try hosts["vault"]
+    vault.stopSSHD()
+    try vault.configureSSHD("Subsystem sftp internal-sftp")
+    try vault.startSSHD()
+    let repository = "sftp:root@\(vault.address):\(backup.repository)"
+    let ssh: JSONValue = [.string("sftp.command=ssh -F \(hosts.sshConfig) -l root \(vault.address) -s sftp")]
+    try moves(repository, keys: ["options": ssh, "check": "all", "keep": ["last": 1]])
+    #expect(try backup.snapshots().count == 1)
+    vault.stopSSHD()
+    let errors = try backup.errors(backup.harness(repository, keys: ["options": ssh]), .source)
+    #expect(errors.first?.contains("the repository cannot be reached") == true, "\(errors)")
   }
 
   @Test("an S3 server")

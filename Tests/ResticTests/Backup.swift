@@ -58,6 +58,35 @@ struct Backup {
     return try JSONValue(parsing: outcome.output).array ?? []
   }
 
+  /// The packs of the repository.
+  func packs() -> [String] {
+    Files.names(in: "\(repository)/data").flatMap { two in
+      Files.names(in: "\(repository)/data/\(two)").map { "\(repository)/data/\(two)/\($0)" }
+    }
+  }
+
+  /// A folder with a restic that notes its arguments in `seen`, says another version if told, and leaves an option of that one to a helper.
+  func watched(version: String? = nil, without option: String = "--none", then helper: String = "true") throws -> String {
+    try folder.write(
+      "programs/restic",
+      """
+      #!/bin/sh
+      PATH=${PATH#*:}
+      \(version.map { "[ $1 = version ] && echo 'restic \($0) compiled with go1.24 on linux/amd64' && exit" } ?? "")
+      echo "$@" >> '\(folder("seen"))'
+      found=false
+      for word in "$@"; do
+        shift
+        if [ "$word" = \(option) ]; then found=true; else set -- "$@" "$word"; fi
+      done
+      restic "$@"
+      code=$?
+      $found && \(helper)
+      exit $code
+      """, mode: 0o755)
+    return folder("programs")
+  }
+
   func errors(_ harness: Harness, _ side: Side) throws -> [String] {
     try harness.call(side, .check)["notices"]?.array?.filter { $0["severity"] == "error" }.compactMap { $0["text"]?.string } ?? []
   }

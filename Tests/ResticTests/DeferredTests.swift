@@ -89,6 +89,8 @@ import Testing
     let listed = try await engine.snapshots(manifest)
     #expect(listed.first?.snapshots.map(\.run) == ["dead"] + runs.reversed())
     #expect(listed.first?.snapshots.map(\.complete) == [false, true, true, true])
+    let tags = try backup.snapshots().first { $0["tags"]?.array?.contains(.string("run=\(runs[0])")) == true }?["tags"]?.array
+    #expect(tags?.contains("item=state") == true && tags?.contains(.string("manifest=\(manifest.digest.prefix(16))")) == true)
     for (wanted, number) in [("latest", "2"), (runs[0], "0"), (listed.first?.snapshots[2].snapshot.prefix(10).description ?? "", "1")] {
       let result = try await engine.receive(manifest, .snapshot(wanted))
       #expect(result.exit == .done, "\(String(describing: result.error))")
@@ -98,6 +100,30 @@ import Testing
     #expect(refused.error?.message.contains("nothing tells what it should be") == true, "\(String(describing: refused.error))")
     #expect(try await engine.receive(manifest, .snapshot("ffffffffff")).error?.class == .notFound)
     #expect(try folder.read("b/state/number") == "1")
+  }
+
+  @Test("how far restic is, and of how much, is told while it works; its summary says what was stored")
+  func progress() async throws {
+    let noise = try Descriptor.open(folder("a/state/noise"), O_WRONLY | O_CREAT, mode: 0o644)
+    var command = Command(["head", "-c", "12000000", "/dev/urandom"])
+    command.output = .descriptor(noise.number)
+    try #require(command.run().succeeded)
+    // Slow enough to be seen at work.
+    let restic = try Programs.find("restic")
+    try folder.write(
+      "programs/restic",
+      "#!/bin/sh\ncase \"$*\" in *'backup --json'*) exec \(restic) --limit-upload 4000 \"$@\" ;; *) exec \(restic) \"$@\" ;; esac\n",
+      mode: 0o755)
+    let program = try folder.write("ferry", "#!/bin/sh\nPATH=\(folder("programs")):$PATH exec \(Products.ferry) \"$@\"\n", mode: 0o755)
+    let engine = try Engine(
+      Engine.Configuration(executable: program, stateFolder: folder("one/state"), pluginFolders: [folder("plugins")]))
+    let events = Lock<[Event]>([])
+    let sent = try await engine.transfer(engine.load(manifest())) { event in events.withLock { $0.append(event) } }
+    try #require(sent.exit == .done, "\(String(describing: sent.error))")
+    let told = events.withLock { $0 }
+    // Only restic knows how much there is: what it has read shows in the bytes alone.
+    #expect(told.contains { $0.kind == .progress && $0.side == .source && $0.bytesTotal ?? 0 >= 12_000_000 && $0.entriesTotal ?? 0 >= 2 })
+    #expect(told.contains { $0.kind == .pass && $0.bytes ?? 0 >= 12_000_000 && $0.entries == 2 }, "\(told.filter { $0.kind == .pass })")
   }
 
   @Test("the service is stopped for the last pass only, what a dump made is in the backup, and the cleanup is done")
@@ -138,7 +164,7 @@ import Testing
     let path = try manifest(item: "replace: true")
     _ = try await transfer(path)
     try folder.write("b/state/precious", "precious")
-    for pack in packs() {
+    for pack in backup.packs() {
       chmod(pack, 0o600)
       truncate(pack, 100)
     }
@@ -193,7 +219,7 @@ import Testing
       [Products.ferry, "transfer", manifest()],
       environment: ["FERRY_STATE": folder("one/state"), "FERRY_PLUGINS": folder("plugins")],
       descriptors: [0: null.number, 1: null.number, 2: null.number])
-    try waitFor("the first pack") { !packs().isEmpty }
+    try waitFor("the first pack") { !backup.packs().isEmpty }
     kill(process.pid, SIGKILL)
     process.wait()
     try #require(backup.snapshots().isEmpty, "it was over before it was killed")
@@ -254,12 +280,6 @@ import Testing
   }
 
   // MARK: What surrounds the state
-
-  private func packs() -> [String] {
-    Files.names(in: "\(backup.repository)/data").flatMap { two in
-      Files.names(in: "\(backup.repository)/data/\(two)").map { "\(backup.repository)/data/\(two)/\($0)" }
-    }
-  }
 
   private func hook(_ path: String, _ script: String) throws {
     try folder.write("hooks/\(path)", "#!/bin/sh\ncat > /dev/null\n\(script)\n", mode: 0o755)

@@ -160,23 +160,63 @@ import Testing
 
   @Test("a lock that a dead restic has left is removed and told of")
   func staleLock() throws {
-    try backup.folder.write("a/state/file", "")
-    #expect(try backup.restic("init").succeeded)
-    // An exclusive lock, taken by a restic that is then killed.
-    let null = try Descriptor.open("/dev/null", O_RDWR)
-    let prune = try ChildProcess.spawn(
-      ["restic", "-r", backup.repository, "check", "--no-cache"], environment: ["RESTIC_PASSWORD": "a word that nobody knows"],
-      descriptors: [0: null.number, 1: null.number, 2: null.number])
-    func locks() -> [String] { Files.names(in: "\(backup.repository)/locks").filter { !$0.contains("tmp") } }
-    try waitFor("the lock") { !locks().isEmpty }
-    prune.signalGroup(SIGKILL)
-    prune.wait()
-    try #require(!locks().isEmpty)
+    let holder = try LockHolder(backup)
+    try holder.end()
+    try #require(!holder.locks.isEmpty)
     let harness = try backup.harness()
     let digests = try backup.move(harness)
     #expect(digests.source == digests.destination)
     #expect(harness.log.contains("locked by a process that is gone"))
-    #expect(locks().isEmpty)
+    #expect(holder.locks.isEmpty)
+  }
+
+  @Test("the lock of a restic at work is told of and stays; when that has ended, the same run comes to its end")
+  func livingLock() throws {
+    let holder = try LockHolder(backup)
+    let harness = try backup.harness()
+    try harness.prepare()
+    let error = failure { try harness.pass() }
+    #expect(error?.class == .conflict, "\(String(describing: error))")
+    #expect(error?.message.contains("the repository is locked") == true && error?.message.contains("PID \(holder.pid)") == true)
+    #expect(error?.hint.contains("restic unlock") == true)
+    #expect(holder.locks.count == 1)
+    try holder.end()
+    let digests = try backup.move(harness)
+    #expect(digests.source == digests.destination)
+  }
+
+  @Test(
+    "`check` reads as much of the data as it says",
+    arguments: [("structure", ""), ("all", " --read-data"), ("50%", " --read-data-subset=50%"), ("1/2", " --read-data-subset=1/2")])
+  func subset(_ check: String, _ option: String) throws {
+    try backup.folder.write("a/state/file", "content")
+    let harness = try backup.harness(keys: ["check": .string(check)], programs: backup.watched())
+    _ = try backup.move(harness)
+    #expect(try backup.folder.read("seen").split(separator: "\n").contains { $0 == "--no-cache check\(option)" })
+  }
+
+  @Test("holes: restic is told to keep them from 0.15 on; before that they become zeros. Both are what the proof takes them for")
+  func holes() throws {
+    try backup.folder.write("a/state/holes", "content")
+    try #require(truncate("\(backup.from)/holes", 8 << 20) == 0)
+    for (version, keeps) in [("0.14.0", false), ("0.17.3", true)] {
+      try Files.remove(backup.to)
+      try Files.remove(backup.folder("seen"))
+      // What a newer restic does with its option, a helper does here.
+      let programs = try backup.watched(
+        version: version, without: "--sparse",
+        then:
+          "find '\(backup.folder("b"))' -name holes -exec sh -c 't=$(stat -c %y $1); fallocate --dig-holes $1; touch -d \"$t\" $1' sh {} ';'"
+      )
+      let harness = try backup.harness(programs: programs)
+      let digests = try backup.move(harness)
+      #expect(digests.source == digests.destination)
+      #expect(try backup.folder.read("seen").contains("--sparse") == keeps)
+      var status = stat()
+      #expect(stat("\(backup.to)/holes", &status) == 0 && status.st_size == 8 << 20)
+      #expect((status.st_blocks * 512 < 1 << 20) == keeps, "\(status.st_blocks) blocks after \(version)")
+      #expect(try Command(["cmp", "\(backup.from)/holes", "\(backup.to)/holes"]).run().succeeded)
+    }
   }
 
   @Test("a damaged pack is found by check, does not replace what is there, and snapshots that do not need it still restore")
@@ -185,7 +225,7 @@ import Testing
     #expect(try backup.restic("init").succeeded)
     #expect(try backup.restic("backup", backup.from).succeeded)
     let early = try #require(backup.snapshots().last?["id"]?.string)
-    let before = Set(packs())
+    let before = Set(backup.packs())
     // Noise: of what it knows already restic writes nothing.
     var command = Command(["head", "-c", "3000000", "/dev/urandom"])
     let file = try Descriptor.open(backup.folder("a/state/noise"), O_WRONLY | O_CREAT)
@@ -195,7 +235,7 @@ import Testing
     let harness = try backup.harness(keys: ["check": "all", "replace": true])
     try harness.prepare()
     try harness.pass()
-    let pack = try #require(packs().filter { !before.contains($0) }.max { size($0) < size($1) })
+    let pack = try #require(backup.packs().filter { !before.contains($0) }.max { size($0) < size($1) })
     try Descriptor.open(pack, O_WRONLY).overwrite(at: 5000)
     let restored = failure { try harness.pass(final: true) }
     #expect(restored?.class == .io)
@@ -205,12 +245,6 @@ import Testing
     #expect(checked?.message.contains("the repository is damaged") == true, "\(String(describing: checked))")
     #expect(try backup.restic("restore", early, "--target", backup.folder("early")).succeeded)
     #expect(try backup.folder.read("early\(backup.from)/file").utf8.count == 300_000)
-  }
-
-  private func packs() -> [String] {
-    Files.names(in: "\(backup.repository)/data").flatMap { two in
-      Files.names(in: "\(backup.repository)/data/\(two)").map { "\(backup.repository)/data/\(two)/\($0)" }
-    }
   }
 
   private func size(_ path: String) -> Int {
