@@ -150,10 +150,10 @@ struct GoodManifestTests {
   func example(name: String) throws {
     let path = "\(packageFolder)/Manifests/\(name)"
     var parameters: [String: String] = [:]
-    // A value for each parameter that has no default: what is asked for is what the errors name.
+    // A value of its own for each parameter that has no default: what is asked for is what the errors name.
     do { _ = try Manifest.load(path: path, providers: .permissive) } catch let errors as ManifestErrors {
       for message in errors.diagnostics.map(\.message) where message.hasSuffix("has no value") {
-        if let name = message.split(separator: "'").dropFirst().first { parameters[String(name)] = "value" }
+        if let name = message.split(separator: "'").dropFirst().first { parameters[String(name)] = String(name) }
       }
     }
     #expect(throws: Never.self) { try Manifest.load(path: path, parameters: parameters, providers: .permissive) }
