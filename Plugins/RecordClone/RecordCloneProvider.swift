@@ -134,7 +134,8 @@ final class RecordCloneProvider: FollowingProvider {
 
   /// Brings the mirror up to date. A file that takes long to read is read less often, unless all that there is now is wanted.
   private func refresh(_ source: Served, _ filter: String, isUrgent: Bool, onward: RecordOutlet? = nil) throws {
-    let progress = { [context] (count: Int) in context.progress(bytes: 0, entries: Int64(count)) }
+    // Not of each record: that is more than anybody sees.
+    let progress = { [context] (count: Int) in if count % 1024 == 1 { context.progress(bytes: 0, entries: Int64(count)) } }
     if let follower = source.follower { return _ = try follower.refresh(filter, isUrgent: isUrgent, onward: onward, progress: progress) }
     guard let mirror = source.mirror else { return }
     if !isUrgent, let lastRead, lastRead.ended.duration(to: .now) < lastRead.took * 10 { return }

@@ -99,6 +99,8 @@ public final class CloneClient {
       (report.sent, report.received, report.count) = (connection.sent, connection.received, applier.state.digest.count)
       return report
     }
+    // An initial cloning that was killed may have left them out.
+    try store.makeIndexes()
     applier = try CloneApplier(store, state: store.cloneState(id))
     do {
       var filter = try greet(connection)
@@ -333,8 +335,11 @@ public final class CloneClient {
     let before = (applier.applied, applier.removed)
     let now = RecordStore.now()
     var end: CloneEnd?
+    // Into a store that has hardly anything, indexes are cheaper made at the end.
+    let isIndexedLast = try isBulk && store.isNearlyEmpty
     while end == nil {
       try store.asApplier(isBulk: isBulk) {
+        if isIndexedLast { try store.dropIndexes(butID: true) }
         var bytes = 0
         while end == nil && bytes < 32 << 20 {
           let message = try connection.receive()
@@ -351,6 +356,7 @@ public final class CloneClient {
           report.upserts = applier.applied
           progress()
         }
+        if isIndexedLast, end != nil { try store.makeIndexes() }
         try store.save(applier.state)
       }
     }

@@ -143,13 +143,7 @@ public final class CloneServer {
   private func pass(on reading: (RecordOutlet) throws -> Void, _ connection: CloneConnection, _ report: inout Report) throws -> Bool {
     let served = try served()
     let sender = try stream(connection, &report)
-    let isRead = try served.follow { outlet in
-      try reading(
-        RecordOutlet {
-          try outlet.take($0)
-          if !CloneForm.isNever($0.tags) { try sender.add($0) }
-        })
-    }
+    let isRead = try served.follow(reading) { try sender.add($0) }
     return try store.database.transaction("DEFERRED") {
       if !isRead { try sendAll(served, sender) }
       return try conclude(served, sender, connection, &report)

@@ -94,7 +94,7 @@ public struct Mirror {
   private func fill(_ source: some RecordSource, _ onward: RecordOutlet?, _ progress: (Int, String) -> Void) throws -> Report {
     try transaction(looksUp: false) {
       try store.withoutAdditionTriggers {
-        try store.dropIndexes()
+        try store.dropIndexes(butID: false)
         let insert = try store.database.prepare("INSERT INTO records(id, mod, shape, tags) VALUES(?1, ?2, ?3, ?4)")
         let now = RecordStore.now()
         var ids: [UInt64] = []

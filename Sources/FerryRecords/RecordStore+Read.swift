@@ -31,6 +31,15 @@ extension RecordStore {
     }
   }
 
+  /// Whether it has never had more than some thousand records.
+  var isNearlyEmpty: Bool {
+    get throws {
+      let statement = try database.statement("SELECT max(rid) FROM records")
+      defer { statement.reset() }
+      return try !statement.step() || statement.int(0) < 4096
+    }
+  }
+
   /// How many records match.
   public func count(_ filter: Filter? = nil) throws -> Int {
     var count = 0

@@ -22,27 +22,29 @@ extension RecordStore {
     return result
   }
 
-  /// What finds records. A mirror's first reading is looked up by nobody, and is written without them.
-  private static let indexes = """
-    CREATE UNIQUE INDEX IF NOT EXISTS records_by_id ON records(id);
+  /// What finds records by their id, and what finds them by other things.
+  private static let idIndex = "CREATE UNIQUE INDEX IF NOT EXISTS records_by_id ON records(id);"
+  private static let otherIndexes = """
     CREATE INDEX IF NOT EXISTS records_by_shape ON records(shape);
     CREATE INDEX IF NOT EXISTS clones_by_set ON records(clone_set) WHERE clone_set IS NOT NULL;
     """
 
-  /// Drops them, in a transaction that writes very many records into an empty store.
-  func dropIndexes() throws {
-    try database.execute("DROP INDEX IF EXISTS records_by_id; DROP INDEX IF EXISTS records_by_shape; DROP INDEX IF EXISTS clones_by_set")
+  /// Drops them, in a transaction that writes very many records into an empty store. Without them all is found as well, by reading everything.
+  func dropIndexes(butID: Bool) throws {
+    try database.execute("DROP INDEX IF EXISTS records_by_shape; DROP INDEX IF EXISTS clones_by_set")
+    if !butID { try database.execute("DROP INDEX IF EXISTS records_by_id") }
   }
 
-  /// Makes those that were dropped.
-  func makeIndexes() throws { try database.execute(Self.indexes) }
+  /// Makes those that were dropped: at the end, or by who comes next if that was never reached.
+  func makeIndexes() throws { try database.execute(Self.idIndex + Self.otherIndexes) }
 
   static let schema = """
     CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE records(
       rid INTEGER PRIMARY KEY, id TEXT NOT NULL, mod INTEGER NOT NULL, shape INTEGER NOT NULL,
       clone_set TEXT, clone_mod INTEGER, tags BLOB NOT NULL) STRICT;
-    \(indexes)
+    \(idIndex)
+    \(otherIndexes)
     CREATE TABLE shapes(shape INTEGER PRIMARY KEY, tags TEXT NOT NULL UNIQUE) STRICT;
     CREATE TABLE history(rid INTEGER NOT NULL, ts INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY(rid, ts)) STRICT, WITHOUT ROWID;
     CREATE TABLE clone_sets(

@@ -50,14 +50,17 @@ final class ServedSet {
     seq = head
   }
 
-  /// Takes the members from a reading that fills the store with nothing else, while that goes on; false if there was none.
-  func follow(_ reading: (RecordOutlet) throws -> Void) throws -> Bool {
+  /// Takes the members from a reading that fills the store with nothing else, while that goes on, and shows them to `sink`; false if there was no
+  /// such reading.
+  func follow(_ reading: (RecordOutlet) throws -> Void, _ sink: @escaping (RecordStore.Row) throws -> Void) throws -> Bool {
     begin()
     var isRead = false
     try reading(
       RecordOutlet { [self] row in
         isRead = true
-        if !CloneForm.isNever(row.tags) { set(row.rid, hasher.hash(relativizer.relative(row.id), mod: row.mod)) }
+        guard !CloneForm.isNever(row.tags) else { return }
+        set(row.rid, hasher.hash(relativizer.relative(row.id), mod: row.mod))
+        try sink(row)
       })
     if isRead { seq = try store.head() }
     return isRead

@@ -82,14 +82,22 @@ public final class TextReader {
     return true
   }
 
-  /// Appends bytes while they fit, and answers how many.
+  /// Appends bytes while they fit.
   @inline(__always) func take(into bytes: inout [UInt8], limit: Int = Packed.maximumText, while fits: (UInt8) -> Bool) throws {
     let before = bytes.count
-    while let byte = try peek(), fits(byte) {
-      // A piece of the block at once: nothing in it is a line's end unless that fits, and then `skip` counts it.
-      bytes.append(byte)
-      skip()
+    while try peek() != nil {
+      // A piece of the block at once.
+      let start = position
+      let end = block.withUnsafeBufferPointer { block in
+        var end = start
+        while end < block.count, fits(block[end]) { end += 1 }
+        if end > start { bytes.append(contentsOf: UnsafeBufferPointer(rebasing: block[start..<end])) }
+        return end
+      }
+      if fits(0x0a) { for place in start..<end where block[place] == 0x0a { (line, lineStart) = (line + 1, consumed + place + 1) } }
+      position = end
       if bytes.count - before > limit { throw error("a value is longer than \(limit) bytes") }
+      if end < block.count { break }
     }
   }
 
