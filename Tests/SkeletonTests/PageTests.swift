@@ -66,7 +66,8 @@ import Testing
       _ = try Threads.map([(Side.source, left), (.destination, right)]) { side, channel in
         try harnesses[side == .source ? 0 : 1].half(side, channel, final: true)
       }
-      #expect(try harnesses[0].digest(.source) == harnesses[1].digest(.destination))
+      let (sent, received) = (try harnesses[0].digest(.source), try harnesses[1].digest(.destination))
+      #expect(sent["root"] != nil && sent["root"] == received["root"] && sent["bytes"] == received["bytes"], "\(sent) \(received)")
       try harnesses[1].call(.destination, .activate)
       #expect(try folder.read("to") == folder.read("from"))
     }
