@@ -78,6 +78,28 @@ private struct Shell {
     #expect(events.withLock { $0.last } == "web healthy")
   }
 
+  @Test("those without a check are watched together once all are started, and that they were up meanwhile is told") func settling() throws {
+    let names = ["web", "worker", "db"]
+    for name in names { try folder.write("\(name).up", "") }
+    let services = try names.map { name in
+      var kind = shell.service(name)
+      if case .command(let stop, let start, _, let hold, let release) = kind {
+        let status = ["sh", "-c", "echo \"$FERRY_SIDE \(name) status\" >>\(folder("log")); test -e \(folder("\(name).up"))"]
+        kind = .command(stop: stop, start: start, status: status, hold: hold, release: release)
+      }
+      return try spec(kind, name)
+    }
+    try shell.group(services).stop()
+    try folder.write("log", "")
+    let up = try shell.group(services).start()
+    #expect(up >= .seconds(1))
+    let acts = shell.log.split(separator: "\n").map { $0.dropFirst(7) }.filter { $0.hasSuffix("start") || $0.hasSuffix("status") }
+    let last = try #require(acts.firstIndex(of: "web start"))
+    // Each is looked at once before the next is started.
+    #expect(acts[..<last].filter { $0.hasSuffix("start") } == ["db start", "worker start"])
+    #expect(acts[(acts.firstIndex(of: "db start") ?? 0)..<last].count { $0 == "db status" } == 1)
+  }
+
   @Test("a fresh process stops and starts what the dead one had found, whatever had been done") func crash() throws {
     try folder.write("web.up", "")
     try folder.write("db.up", "")

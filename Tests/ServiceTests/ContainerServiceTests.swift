@@ -132,6 +132,10 @@ private final class Containers: Sendable {
     #expect(message { try group(["sick"], healthyWithin: .milliseconds(500)).start() }.contains("its health check says"))
     try run("exec", "sick", "/bin/busybox", "touch", "/well")
     try group(["sick"]).start()
+    // The engine's own first look comes after an hour.
+    try make("well", "--health-cmd=test -e /bin/busybox", "--health-interval=1h")
+    try group(["well"]).stop()
+    try group(["well"]).start()
     try make("brief", script: "exit 7")
     try waitFor("its end") { try !isUp("brief") }
     #expect(message { try group(["brief"], .destination).start() }.contains("it ended with exit code 7"))

@@ -21,6 +21,12 @@ enum AgentMethod: String, Codable, CaseIterable {
 /// Spoken by both ends; a mismatch names both.
 enum AgentProtocolVersion { static let current = 4 }
 
+/// What `start` and `thaw` answer.
+struct StartReply: Codable, Sendable {
+  /// For how many seconds all services had been up by then, and were only watched: no part of the outage.
+  var watched: Double
+}
+
 struct HelloReply: Codable, Sendable {
   var `protocol`: Int
   var ferry: String

@@ -28,14 +28,15 @@ extension NodeSession {
     }
   }
 
-  /// Starts the services. That they may have accepted work is on disk before the first of them can.
-  func start() throws {
+  /// Starts the services. That they may have accepted work is on disk before the first of them can. Answers for how long all have been up.
+  @discardableResult func start() throws -> Duration {
     try exclusively { held in
       try held.require(.activating, .starting, .active, to: "start")
-      guard held.record.state != .active else { return }
+      guard held.record.state != .active else { return .zero }
       try held.update { $0.state = .starting }
-      try services.start()
+      let up = try services.start()
       try held.update { $0.state = .active }
+      return up
     }
   }
 

@@ -17,11 +17,12 @@ extension NodeSession {
     }
   }
 
-  /// Brings the source back: items thawed, services started. Whoever calls it, the state must not be owned by the run.
-  func thaw(note: String? = nil) throws {
+  /// Brings the source back: items thawed, services started. Whoever calls it, the state must not be owned by the run. Answers for how long
+  /// all services have been up.
+  @discardableResult func thaw(note: String? = nil) throws -> Duration {
     try exclusively { held in
       try held.require(.serving, .quiesced, to: "thaw")
-      try bringBack(&held, note: note)
+      return try bringBack(&held, note: note)
     }
   }
 
@@ -67,15 +68,16 @@ extension NodeSession {
     }
   }
 
-  private func bringBack(_ held: inout NodeStore.Held, note: String?) throws {
+  @discardableResult private func bringBack(_ held: inout NodeStore.Held, note: String?) throws -> Duration {
     // Services start even if an item cannot be thawed: a person can mend one, but a service left down is an outage.
     let thawed = Result { try callAll(.thaw, reversed: true) }
-    try services.start()
+    let up = try services.start()
     try thawed.get()
     try held.update {
       $0.state = .serving
       $0.note = note
     }
     Watchdog.dismiss(folder: folder)
+    return up
   }
 }

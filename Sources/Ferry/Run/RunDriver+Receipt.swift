@@ -45,7 +45,7 @@ extension RunDriver {
       destinationRoot: digest(.destination)["root"]?.string ?? "", offer: offer, evidence: evidence.isEmpty ? nil : evidence)
   }
 
-  /// The outage of the session that succeeded: from the first service's stop to the last one's start.
+  /// The outage of the session that succeeded: from the first service's stop until the last one is up. That it stays so is watched, and no part.
   private func outage(_ steps: [StepEntry]) -> Receipt.Outage {
     var outage = Receipt.Outage()
     guard let stop = steps.last(where: { $0.step.act == "quiesce" }) else { return outage }
@@ -57,8 +57,9 @@ extension RunDriver {
     outage.stop = began - stop.began
     outage.final = ended - began
     outage.verify = start.began - ended
-    outage.start = over - start.began
-    outage.total = over - stop.began
+    let up = over - ((try? start.result.decode(StartReply.self))?.watched ?? 0)
+    outage.start = up - start.began
+    outage.total = up - stop.began
     return outage
   }
 }

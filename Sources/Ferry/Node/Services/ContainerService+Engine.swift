@@ -9,6 +9,8 @@ extension ContainerService {
     let startedAt: String
     /// Its own health check's word, or nil if it has none.
     let health: String?
+    /// The command of its health check.
+    let check: [String]
     /// As `--restart` takes it.
     let policy: String
     let labels: [String: String]
@@ -24,10 +26,14 @@ extension ContainerService {
       startedAt = state?["StartedAt"]?.string ?? ""
       let health = (state?["Health"] ?? state?["Healthcheck"])?["Status"]?.string ?? ""
       self.health = health.isEmpty || health == "none" ? nil : health
+      let config = value["Config"]
+      let test = config?["Healthcheck"]?["Test"]?.array?.compactMap(\.string) ?? []
+      let shell = config?["Shell"]?.array?.compactMap(\.string) ?? []
+      check = (test.first == "CMD-SHELL" ? shell.isEmpty ? ["/bin/sh", "-c"] : shell : []) + test.dropFirst()
       let name = host?["RestartPolicy"]?["Name"]?.string ?? ""
       let tries = host?["RestartPolicy"]?["MaximumRetryCount"]?.int ?? 0
       policy = name.isEmpty ? "no" : tries > 0 ? "\(name):\(tries)" : name
-      labels = value["Config"]?["Labels"]?.object?.compactMapValues(\.string) ?? [:]
+      labels = config?["Labels"]?.object?.compactMapValues(\.string) ?? [:]
       removesItself = host?["AutoRemove"]?.bool == true
     }
   }
@@ -36,9 +42,20 @@ extension ContainerService {
   func inspect() throws -> State? {
     let outcome = try engine(["container", "inspect", name], timeout: .seconds(60))
     if outcome.succeeded, let value = try JSONValue(parsing: outcome.output).array?.first { return State(value) }
+    guard isAbsent(outcome) else { throw failure("inspect", outcome) }
+    return nil
+  }
+
+  private func isAbsent(_ outcome: Command.Outcome) -> Bool {
     let errors = outcome.errors.lowercased()
-    if errors.contains("no such container") || errors.contains("no such object") { return nil }
-    throw failure("inspect", outcome)
+    return errors.contains("no such container") || errors.contains("no such object")
+  }
+
+  /// Makes the container's own check now. The engine's first one comes a whole interval after the start, and Podman leaves the looking to
+  /// systemd timers, which are not everywhere.
+  func passes(_ check: [String]) throws -> Bool {
+    if engine == .podman { return try engine(["healthcheck", "run", name], timeout: .seconds(60)).succeeded }
+    return try !check.isEmpty && engine(["exec", name] + check, timeout: .seconds(60)).succeeded
   }
 
   /// Whether this engine can change the restart policy of a container that exists.
@@ -47,9 +64,9 @@ extension ContainerService {
   }
 
   func set(policy: String) throws {
-    guard let state = try inspect(), state.policy != policy, try canChangePolicy() else { return }
+    guard try canChangePolicy() else { return }
     let outcome = try engine(["update", "--restart=\(policy)", name], timeout: .seconds(60))
-    guard outcome.succeeded else { throw failure("update --restart=\(policy)", outcome) }
+    guard outcome.succeeded || isAbsent(outcome) else { throw failure("update --restart=\(policy)", outcome) }
   }
 
   /// Whether Podman's own unit starts containers of this policy at boot.

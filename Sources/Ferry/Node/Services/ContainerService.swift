@@ -46,7 +46,7 @@ struct ContainerService: ServiceDriver {
     return ServiceFound(ran: state.isRunning, restartPolicy: state.policy)
   }
 
-  func hold(_ found: ServiceFound) throws { try set(policy: "no") }
+  func hold(_ found: ServiceFound) throws { if found.restartPolicy != "no" { try set(policy: "no") } }
 
   func stop(_ found: ServiceFound) throws -> String {
     try hold(found)
@@ -56,17 +56,24 @@ struct ContainerService: ServiceDriver {
     // The engine sends the container's own stop signal, and kills it when the time is up.
     let outcome = try engine(["stop", "--time", "\(max(1, limit.components.seconds))", name], timeout: limit + .seconds(60))
     guard outcome.succeeded else { throw failure("stop", outcome) }
-    guard try context.wait(.seconds(10), until: { try inspect()?.isRunning != true }) else {
-      throw context.refusedToStop("`\(engine.rawValue) stop` ended, but it still runs")
+    let took = ContinuousClock.now - began
+    var state: State?
+    let isDown = try context.wait(.seconds(10)) {
+      state = try inspect()
+      return state?.isRunning != true
     }
-    if ContinuousClock.now - began >= limit, try inspect()?.exitCode == 137 { throw context.refusedToStop("it was killed and is held") }
+    guard isDown else { throw context.refusedToStop("`\(engine.rawValue) stop` ended, but it still runs") }
+    if took >= limit, state?.exitCode == 137 { throw context.refusedToStop("it was killed and is held") }
     return ""
   }
 
-  func release(_ found: ServiceFound) throws { if let policy = found.restartPolicy { try set(policy: policy) } }
+  func release(_ found: ServiceFound) throws {
+    if let policy = found.restartPolicy, policy != "no" { try set(policy: policy) }
+  }
 
   func start(_ found: ServiceFound, running: Bool) throws {
-    guard running, try inspect()?.isRunning != true else { return }
+    // One that runs is no error to the engine.
+    guard running else { return }
     let outcome = try engine(["start", name], timeout: context.spec.startTimeout)
     guard outcome.succeeded else { throw failure("start", outcome) }
   }
@@ -80,9 +87,7 @@ struct ContainerService: ServiceDriver {
     }
     guard state.isRunning else { return .waiting("it is \(state.status)") }
     guard let health = state.health else { return .running(state.startedAt) }
-    if health == "healthy" { return .healthy }
-    // Podman leaves the looking to systemd timers, which are not everywhere.
-    if engine == .podman, try engine(["healthcheck", "run", name], timeout: .seconds(60)).succeeded { return .healthy }
+    if try health == "healthy" || passes(state.check) { return .healthy }
     return .waiting("its health check says '\(health)'")
   }
 

@@ -61,9 +61,10 @@ struct ServiceContext: Sendable {
   /// Looks again until something is so; false when the time is up.
   func wait(_ limit: Duration, until condition: () throws -> Bool) rethrows -> Bool {
     let deadline = ContinuousClock.now + limit
+    var pause = Pause()
     while try !condition() {
       guard ContinuousClock.now < deadline else { return false }
-      Pause.brief()
+      pause.wait()
     }
     return true
   }

@@ -53,8 +53,9 @@ public struct ServiceGroup: Sendable {
   }
 
   /// Lifts the holds and starts, in reverse order: at the source those that ran before `stop()`, at the destination all.
-  /// Waits until each is healthy. At the source one that fails does not keep the others down.
-  public func start() throws {
+  /// Waits until each is healthy; those that have no check are watched together once all are started. At the source one that fails does not
+  /// keep the others down. Answers for how long all have been up by now: what was only watched took no part in the outage.
+  @discardableResult public func start() throws -> Duration {
     var notes = try ServiceNotes.read(notesPath)
     var failures: [String: FerryError] = [:]
     func attempt(_ driver: any ServiceDriver, _ act: () throws -> Void) throws {
@@ -68,6 +69,11 @@ public struct ServiceGroup: Sendable {
       guard let found = notes.services[driver.context.spec.name]?.found else { continue }
       try attempt(driver) { try step(driver, .released) { try driver.release(found) } }
     }
+    func conclude(_ driver: any ServiceDriver, running: Bool) throws {
+      notes.services[driver.context.spec.name] = .init(found: nil, last: running ? .started : .stopped)
+      try notes.write(notesPath)
+    }
+    var unsettled: [(driver: any ServiceDriver, seen: ServiceSeen)] = []
     for driver in drivers.reversed() {
       let name = driver.context.spec.name
       let found = notes.services[name]?.found
@@ -75,13 +81,23 @@ public struct ServiceGroup: Sendable {
       try attempt(driver) {
         let running = side == .destination || found?.ran == true
         try step(driver, .started) { try driver.start(found ?? ServiceFound(), running: running) }
-        if running { try step(driver, .healthy) { try driver.awaitHealth() } }
-        notes.services[name] = .init(found: nil, last: running ? .started : .stopped)
-        try notes.write(notesPath)
+        guard running else { return try conclude(driver, running: false) }
+        let began = ContinuousClock.now
+        let seen = try located(driver, .healthy) { try driver.awaitHealth() }
+        if let seen { return unsettled.append((driver, seen)) }
+        tell(driver, .healthy, since: began)
+        try conclude(driver, running: true)
+      }
+    }
+    var up = ContinuousClock.now
+    for (driver, seen) in unsettled {
+      try attempt(driver) {
+        up = max(up, try step(driver, .healthy) { try driver.awaitSettled(seen) })
+        try conclude(driver, running: true)
       }
     }
     let errors = drivers.compactMap { failures[$0.context.spec.name] }
-    guard let first = errors.first else { return }
+    guard let first = errors.first else { return ContinuousClock.now - up }
     throw FerryError(first.class, errors.map(\.message).joined(separator: "; "), hint: first.hint)
   }
 
@@ -150,12 +166,19 @@ public struct ServiceGroup: Sendable {
 
   private func step<Value>(_ driver: any ServiceDriver, _ act: ServiceEvent.Act, _ body: () throws -> Value) throws -> Value {
     let began = ContinuousClock.now
-    do {
-      let value = try body()
-      let seconds = (ContinuousClock.now - began).inSeconds
-      report(ServiceEvent(service: driver.context.spec.name, side: side, act: act, detail: "", seconds: seconds))
-      return value
-    } catch { throw located(error, driver, "was not \(act.rawValue)") }
+    let value = try located(driver, act, body)
+    tell(driver, act, since: began)
+    return value
+  }
+
+  private func located<Value>(_ driver: any ServiceDriver, _ act: ServiceEvent.Act, _ body: () throws -> Value) throws -> Value {
+    do { return try body() } catch { throw located(error, driver, "was not \(act.rawValue)") }
+  }
+
+  private func tell(_ driver: any ServiceDriver, _ act: ServiceEvent.Act, since began: ContinuousClock.Instant) {
+    report(
+      ServiceEvent(
+        service: driver.context.spec.name, side: side, act: act, detail: "", seconds: (ContinuousClock.now - began).inSeconds))
   }
 
   private func place(_ driver: any ServiceDriver) -> String {
