@@ -2,7 +2,7 @@ import FerryEngineKit
 
 private let module = exportModule(
   name: "container", version: "1.0", vendor: "Ferry",
-  providers: [DockerContainerProvider.self, PodmanContainerProvider.self])
+  providers: [DockerContainerProvider.self, PodmanContainerProvider.self, PodmanPodProvider.self])
 
 /// What the host asks for.
 @c(ferry_module_v1) public func ferryModule() -> UnsafePointer<ferry_module>? { module.pointer }

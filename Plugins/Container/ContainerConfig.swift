@@ -10,6 +10,8 @@ struct ContainerConfig: Decodable {
     var networks: [String: String]?
     /// At the destination: the port of the host that a published port gets instead, by the one at the source.
     var ports: [String: String]?
+    /// At the destination: what its pod is called there.
+    var pod: String?
     var engine: String?
     /// How Podman's own command is called; checkpoints are its alone.
     var podman: [String]?
@@ -62,6 +64,7 @@ struct ContainerConfig: Decodable {
          "description": "what networks are called there, by their names at the source"},
         "ports": {"type": "object", "additionalProperties": {"type": "string", "pattern": "^[0-9]+$"},
          "description": "which port of the host is published there, by the port of the host at the source: {'8080': '18080'}"},
+        "pod": {"type": "string", "minLength": 1, "description": "what the container's pod is called there (Podman)"},
         "engine": {"$ref": "#/$defs/engine"},
         "podman": {"$ref": "#/$defs/podman"}}},
       "replace": {"type": "boolean",
@@ -88,11 +91,13 @@ struct ContainerMapping: Codable, Hashable {
   var mounts: [String: String] = [:]
   var networks: [String: String] = [:]
   var ports: [String: String] = [:]
+  var pod: String?
 
   init(_ endpoint: ContainerConfig.Endpoint) {
     container = endpoint.container
     mounts = endpoint.mounts ?? [:]
     networks = endpoint.networks ?? [:]
     ports = endpoint.ports ?? [:]
+    pod = endpoint.pod
   }
 }

@@ -7,6 +7,8 @@ struct ContainerDefinition: Codable, Hashable {
   var mounts: [ContainerMount]
   /// The networks that are not the engine's own.
   var endpoints: [ContainerEndpoint]
+  /// The Podman pod that it belongs to.
+  var pod: String?
   /// Of `HostConfig`: what the engine takes and does not show. No part of what is compared.
   var unseen: [String: JSONValue] = [:]
 
@@ -67,7 +69,11 @@ struct ContainerDefinition: Codable, Hashable {
   }
 
   private static func without(nothing value: JSONValue, but kept: Set<String>) -> JSONValue {
-    .object((value.object ?? [:]).filter { !$0.value.isNothing || kept.contains($0.key) && $0.value != .null })
+    .object(
+      (value.object ?? [:]).filter { key, value in
+        // The ports are names of nothing.
+        !value.isNothing || kept.contains(key) && value != .null || key == "ExposedPorts" && value.object?.isEmpty == false
+      })
   }
 
   /// The restart policy, which is `no` while a service is held.
@@ -79,6 +85,7 @@ struct ContainerDefinition: Codable, Hashable {
   /// The same in the destination's words.
   func mapped(_ mapping: ContainerMapping) -> ContainerDefinition {
     var definition = self
+    definition.pod = pod.map { mapping.pod ?? $0 }
     definition.mounts = mounts.map { $0.mapped(mapping) }
     definition.endpoints = endpoints.map { $0.mapped(mapping) }
     if let mode = settings["HostConfig"]?["NetworkMode"]?.string, let name = mapping.networks[mode] {
@@ -87,8 +94,10 @@ struct ContainerDefinition: Codable, Hashable {
     if !mapping.ports.isEmpty, let bindings = settings["HostConfig"]?["PortBindings"]?.object {
       definition.settings["HostConfig"]?["PortBindings"] = .object(
         bindings.mapValues { hosts in
-          .array(
-            (hosts.array ?? []).map { binding in
+          // Podman lists what is exposed as well, published as nothing.
+          guard let hosts = hosts.array else { return .null }
+          return .array(
+            hosts.map { binding in
               var binding = binding
               if let port = binding["HostPort"]?.string, let other = mapping.ports[port] { binding["HostPort"] = .string(other) }
               return binding
@@ -127,7 +136,8 @@ struct ContainerDefinition: Codable, Hashable {
   /// One line a setting, sorted: what both ends digest.
   var lines: [(path: String, value: String)] {
     var lines: [(String, String)] = []
-    for part in ["Config", "HostConfig"] {
+    if let pod { lines.append(("Pod", pod)) }
+    for part in ["Config", "HostConfig", "Podman"] {
       for (name, value) in settings[part]?.object ?? [:] { lines.append(("\(part).\(name)", value.sortedWhereOrderMeansNothing.text)) }
     }
     for mount in mounts { lines.append(("Mounts.\(mount.target)", (try? JSONValue(encoding: mount).text) ?? "")) }

@@ -69,28 +69,21 @@ struct ContainerDestination {
   private func make(_ definition: ContainerDefinition, _ image: String) throws -> String {
     let engine = try provider.engine()
     let run = context.run
-    func create(_ definition: ContainerDefinition) throws -> String {
-      try engine.removeContainer(stagedName, andAnonymousVolumes: true)
-      let body = try definition.body(image: image) { other in
-        guard let container = try engine.container(other, madeBy: run) else {
-          throw FerryError(
-            .precondition, "\(name) is to share a namespace with the container \(other), and there is none here",
-            hint: "move \(other) as well, with an item before this one (`after`)")
-        }
-        return container.id
+    try engine.removeContainer(stagedName, andAnonymousVolumes: true)
+    let body = try definition.body(image: image) { other in
+      guard let container = try engine.container(other, madeBy: run) else {
+        throw FerryError(
+          .precondition, "\(name) is to share a namespace with the container \(other), and there is none here",
+          hint: "move \(other) as well, with an item before this one (`after`)")
       }
-      let id = try engine.createContainer(stagedName, body)
-      for other in definition.endpoints where other != definition.first { try engine.connect(id, to: other.network, other.body) }
-      return id
+      return container.id
     }
-    let id = try create(definition)
-    guard provider.kind == .podman, let check = definition.settings["Config"]?["Healthcheck"]?["Test"], check.array?.isEmpty == false,
-      try provider.container(id).json["Config"]?["Healthcheck"]?["Test"] != check
-    else { return id }
-    // Podman's API splits the words of a health check at their blanks, unless they come as JSON in one word.
-    var quoted = definition
-    quoted.settings["Config"]?["Healthcheck"]?["Test"] = [.string(check.text)]
-    return try create(quoted)
+    if provider.kind == .podman {
+      return try engine.createPodmanContainer(PodmanSpec.made(of: definition, body, name: stagedName))
+    }
+    let id = try engine.createContainer(stagedName, body)
+    for other in definition.endpoints where other != definition.first { try engine.connect(id, to: other.network, other.body) }
+    return id
   }
 
   func state(_ request: DigestRequest) throws -> (ContainerDefinition, EngineImage) {

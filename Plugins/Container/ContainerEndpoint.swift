@@ -34,6 +34,15 @@ struct ContainerEndpoint: Codable, Hashable {
     return endpoint
   }
 
+  /// As Podman's own API takes it.
+  var podmanOptions: JSONValue {
+    let addresses = ["IPv4Address", "IPv6Address"].compactMap { options["IPAMConfig"]?[$0] }.filter { !$0.isNothing }
+    var body: JSONValue = [:]
+    if !addresses.isEmpty { body["static_ips"] = .array(addresses) }
+    if !aliases.isEmpty { body["aliases"] = .array(aliases.map { .string($0) }) }
+    return body
+  }
+
   /// As engines take it.
   var body: JSONValue {
     var body = options
@@ -53,6 +62,15 @@ struct NetworkDefinition: Codable, Hashable {
     settings = [:]
     for key in ["Driver", "EnableIPv6", "Internal", "Attachable", "Options", "Labels", "IPAM", "Scope"] {
       if let value = json[key], !value.isNothing { settings[key] = value }
+    }
+    // Podman's word for a network that has none.
+    if let pools = settings["IPAM"]?["Config"]?.array {
+      settings["IPAM"]?["Config"] = .array(
+        pools.map { pool in
+          var pool = pool
+          if pool["Gateway"]?.string == "<nil>" { pool["Gateway"] = nil }
+          return pool
+        })
     }
   }
 

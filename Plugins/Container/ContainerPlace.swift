@@ -11,6 +11,11 @@ struct ContainerPlace {
       if mount.type == "volume" { try checkVolume(mount) } else if mount.type == "bind" { try checkFolder(mount) }
     }
     try checkPorts(definition)
+    if let pod = definition.pod, try engine.pod(pod) == nil {
+      throw FerryError(
+        .precondition, "there is no pod \(pod), which the container \(name) belongs to",
+        hint: "move it with `provider: podman-pod` and name that item in `after`, or make it")
+    }
   }
 
   /// One that is not there would be made empty, and nobody would notice.

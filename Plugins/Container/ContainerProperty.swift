@@ -108,7 +108,7 @@ enum ContainerProperty {
   }()
 
   private static let podmanOnly: [([String], Carriage)] = [
-    (["OCIRuntime"], .translated("HostConfig.Runtime")),
+    (["OCIRuntime"], .drawn("each engine has a runtime of its own")),
     (["Dependencies"], .translated("HostConfig.NetworkMode and its like name them")),
     (["Config.CreateCommand"], .drawn("how it was made: Ferry makes it through the engine's API")),
     (["Config.SystemdMode"], .translated("Podman finds out by the command, as it does by default")),
@@ -116,23 +116,21 @@ enum ContainerProperty {
     (["HostConfig.CgroupMode"], .translated("HostConfig.CgroupnsMode")),
     (["HostConfig.CgroupManager", "HostConfig.CgroupConf"], .drawn("how the one engine is set up")),
     (["IsInfra", "IsService", "Namespace", "KubeExitCodePropagation", "UseImageHosts", "UseImageHostname"], .drawn("of the engine")),
-    (["Pod"], .left("the API in which containers are made knows no pods: make the pod, and the container in it, yourself")),
+    (["Pod"], .translated("the pod of that name at the destination; `podman-pod` moves it")),
     (["Rootfs"], .left("it has no image, but runs in a folder of the host")),
-    (["Config.Umask"], .left("the API in which containers are made does not take it")),
-    (["Config.Timeout"], .left("the API in which containers are made does not take it")),
-    (["Config.Timezone"], .left("the API in which containers are made does not take it")),
+    (["Config.Umask", "Config.Timeout", "Config.Timezone"], .carried),
     (["Config.Secrets"], .left("a secret does not leave its engine: make it at the destination, and the container with it")),
     (
       ["Config.HealthcheckOnFailureAction", "Config.ChrootDirs", "Config.Passwd", "Config.sdNotifyMode", "Config.sdNotifySocket"],
-      .left("the API in which containers are made does not take it")
+      .left("Ferry does not set it in the new container")
     ),
     (
       ["Config.StartupHealthCheck", "Config.HealthLogDestination", "Config.HealthcheckMaxLogCount", "Config.HealthcheckMaxLogSize"],
-      .left("the API in which containers are made does not take it")
+      .left("Ferry does not set it in the new container")
     ),
-    (["HostConfig.IDMappings"], .left("HostConfig.UsernsMode stands for it; other maps are not taken by the API")),
-    (["HostConfig.DiskQuota", "HostConfig.Cgroups"], .left("the API in which containers are made does not take it")),
-    (["HostConfig.IntelRdtClosID"], .left("the API in which containers are made does not take it")),
+    (["HostConfig.IDMappings"], .left("HostConfig.UsernsMode stands for it; other maps are of the one machine")),
+    (["HostConfig.DiskQuota", "HostConfig.Cgroups"], .left("Ferry does not set it in the new container")),
+    (["HostConfig.IntelRdtClosID"], .left("Ferry does not set it in the new container")),
   ]
 
   /// What stands there by itself, beside nothing: not worth a word.

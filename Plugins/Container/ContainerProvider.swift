@@ -23,8 +23,12 @@ class ContainerProvider: EngineProvider {
       container, kind, image: image.json,
       names: { [self] id in try engine().container(id).map { ContainerEngine.plainName($0.name, run: run) } }, without: config.without ?? []
     )
-    if context.side == .source, kind == .podman {
-      definition.unseen = try engine().podmanUnseen(container).filter { config.without?.contains("HostConfig.\($0.key)") != true }
+    guard kind == .podman else { return definition }
+    let shown = try engine().podmanInspect(container.id)
+    let pod = try shown["Pod"]?.string.flatMap { $0.isEmpty ? nil : try engine().pod($0) }
+    definition.addPodman(shown, pod: pod, without: config.without ?? [])
+    if context.side == .source {
+      definition.unseen = try engine().podmanUnseen(container, shown).filter { config.without?.contains("HostConfig.\($0.key)") != true }
     }
     return definition
   }
@@ -41,13 +45,8 @@ class ContainerProvider: EngineProvider {
   /// The settings in the destination's words, one line each, and the layers of the image.
   func digest(_ request: DigestRequest) throws -> DigestReport {
     let (definition, image) = context.side == .source ? try source.state(request.offer) : try destination.state(request)
-    let hash = ContentDigest(request.algorithm == .sha256 ? .sha256 : .xxh3)
-    let settings = definition.lines + [("image", image.layers.joined(separator: " "))]
-    let lines = settings.map { "\(hash.hex(of: Array("\($0.path)=\($0.value)".utf8)))\t\($0.path)\n" }.joined()
-    if let listing = request.listing { try Files.replace(listing, with: Array(lines.utf8)) }
-    return DigestReport(
-      root: hash.hex(of: Array(lines.utf8)), entries: Int64(settings.count), bytes: settings.reduce(0) { $0 + Int64($1.value.utf8.count) },
-      evidence: ["image": image.id])
+    return try report(
+      of: definition.lines + [("image", image.layers.joined(separator: " "))], request, evidence: ["image": image.id])
   }
 
   func activate() throws { try destination.activate() }
@@ -62,4 +61,18 @@ class ContainerProvider: EngineProvider {
   }
 
   func retire() throws { try source.retire() }
+}
+
+extension EngineProvider {
+  /// The digest of settings, one line each.
+  func report(of settings: [(path: String, value: String)], _ request: DigestRequest, evidence: [String: String] = [:]) throws
+    -> DigestReport
+  {
+    let hash = ContentDigest(request.algorithm == .sha256 ? .sha256 : .xxh3)
+    let lines = settings.map { "\(hash.hex(of: Array("\($0.path)=\($0.value)".utf8)))\t\($0.path)\n" }.joined()
+    if let listing = request.listing { try Files.replace(listing, with: Array(lines.utf8)) }
+    return DigestReport(
+      root: hash.hex(of: Array(lines.utf8)), entries: Int64(settings.count), bytes: settings.reduce(0) { $0 + Int64($1.value.utf8.count) },
+      evidence: evidence)
+  }
 }

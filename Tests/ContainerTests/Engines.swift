@@ -19,6 +19,9 @@ extension TestEngine {
   /// What its API says of a container: Docker's form.
   func inspect(_ container: String) throws -> JSONValue { try ask("/containers/\(container)/json") }
 
+  /// What Podman's own API says of it.
+  func podmanInspect(_ container: String) throws -> JSONValue { try ask("/v4.0.0/libpod/containers/\(container)/json") }
+
   /// What its API says.
   func ask(_ path: String) throws -> JSONValue {
     var command = Command(["curl", "--silent", "--fail", "--unix-socket", folder("s"), "http://engine\(path)"], timeout: .seconds(60))

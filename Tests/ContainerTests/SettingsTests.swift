@@ -13,6 +13,7 @@ import Testing
       "--network", "none", "--hostname", "chosen", "--user", "7:8", "--workdir", "/tmp", "--env", "COLOUR=green", "--env", "EMPTY=",
       "--label",
       "com.docker.compose.project=shop", "--label", "spaced=a b \"c\"", "--volume", "\(name)-data:/data", "--volume", "\(name)-ro:/ro:ro",
+      "--volume", "\(name)-bare:/bare:nocopy", "--volume", "\(name)-shared:/shared:z", "--volume", "\(name)-own:/own:Z",
       "--volume", "\(folder):/bound:ro,rslave", "--mount", "type=volume,source=\(name)-mounted,target=/mounted,ro", "--tmpfs",
       "/scratch:size=65536k,mode=1777", "--cap-add", "NET_ADMIN", "--cap-drop", "MKNOD", "--cap-drop", "AUDIT_WRITE", "--group-add", "100",
       "--group-add", "200", "--read-only", "--interactive", "--tty", "--memory", "64m", "--memory-reservation", "32m",
@@ -22,8 +23,10 @@ import Testing
       "--expose", "9000/udp", "--add-host", "db:10.1.2.3", "--dns", "10.1.2.4", "--dns-search", "example.org", "--dns-option", "ndots:2",
       "--security-opt", "no-new-privileges", "--entrypoint", "/bin/sleep",
     ]
-    // Debian's Podman comes without the program of --init.
-    options += kind == .docker ? ["--init", "--log-driver", "json-file", "--log-opt", "max-size=1m"] : ["--log-driver", "k8s-file"]
+    options +=
+      kind == .docker
+      ? ["--init", "--log-driver", "json-file", "--log-opt", "max-size=1m"]
+      : ["--init", "--log-driver", "k8s-file", "--umask", "0027", "--tz", "local", "--timeout", "600"]
     // Podman cannot give a container without a network what belongs into its files.
     if kind == .podman {
       for option in ["--dns", "--dns-search", "--dns-option", "--add-host"] {
@@ -45,7 +48,7 @@ import Testing
     }
     #expect(unknown(try engine.inspect(name), ContainerProperty.table) == [])
     if kind == .podman {
-      #expect(unknown(try engine.ask("/v4.0.0/libpod/containers/\(name)/json"), ContainerProperty.podman) == [])
+      #expect(unknown(try engine.podmanInspect(name), ContainerProperty.podman) == [])
     }
     // One that runs shows more of its state, and no other settings.
     try engine.start("\(name)-up")
@@ -60,28 +63,52 @@ import Testing
     let (from, to) = try Pair.of(kind)
     let (name, folder) = (Pair.name("whole"), try TemporaryFolder())
     try from.run(["create", "--name", name] + Self.options(kind, name, folder.path) + ["box", "100"])
-    for volume in ["data", "ro", "mounted"] { try to.run("volume", "create", "\(name)-\(volume)") }
+    for volume in ["data", "ro", "mounted", "bare", "shared", "own"] { try to.run("volume", "create", "\(name)-\(volume)") }
     let move = try Move(from, to, name)
     #expect(try move.notices(.source) == [] && move.notices(.destination) == [])
     #expect(try move.notices(.source, "warning").contains { $0.contains("mounted at /bound") })
     try move.run()
     let (there, here) = (try from.inspect(name), try to.inspect(name))
     #expect(here["State"]?["Status"]?.string == "created")
-    for (part, names) in [
-      ("Config", ["Hostname", "User", "WorkingDir", "Cmd", "Entrypoint", "Labels", "StopSignal", "StopTimeout", "Healthcheck", "Tty"]),
-      (
-        "HostConfig",
-        [
-          "Memory", "MemoryReservation", "CpuShares", "PidsLimit", "RestartPolicy", "ReadonlyRootfs", "ShmSize", "OomScoreAdj", "Devices",
-          "GroupAdd", "SecurityOpt", "Tmpfs", "LogConfig", "Init", "ExtraHosts", "Dns", "DnsOptions", "DnsSearch", "Sysctls", "NetworkMode",
-          "Ulimits", "CapAdd", "CapDrop",
-        ]
-      ),
-    ] {
-      for key in names { #expect(there[part]?[key] == here[part]?[key], "\(part).\(key)") }
+    // What people call it, and where inspect has it.
+    let words: [(word: String, part: String, keys: [String])] = [
+      ("image", "Config", ["Image"]), ("command", "Config", ["Cmd", "Entrypoint", "Tty", "OpenStdin"]), ("user", "Config", ["User"]),
+      ("groups", "HostConfig", ["GroupAdd"]), ("workdir", "Config", ["WorkingDir"]), ("hostname", "Config", ["Hostname"]),
+      ("labels, compose's among them", "Config", ["Labels"]), ("stopping", "Config", ["StopSignal", "StopTimeout"]),
+      ("health check", "Config", ["Healthcheck"]), ("restart policy", "HostConfig", ["RestartPolicy"]),
+      ("mounts", "HostConfig", ["Tmpfs", "ReadonlyRootfs", "ShmSize"]), ("networks", "HostConfig", ["NetworkMode"]),
+      ("capabilities", "HostConfig", ["CapAdd", "CapDrop", "SecurityOpt"]), ("devices", "HostConfig", ["Devices"]),
+      ("limits", "HostConfig", ["Memory", "MemoryReservation", "CpuShares", "PidsLimit", "Ulimits", "OomScoreAdj"]),
+      ("sysctls", "HostConfig", ["Sysctls"]), ("log options", "HostConfig", ["LogConfig"]), ("init", "HostConfig", ["Init"]),
+      ("extra hosts and name servers", "HostConfig", ["ExtraHosts", "Dns", "DnsOptions", "DnsSearch"]),
+    ]
+    for (word, part, keys) in words {
+      for key in keys {
+        // The file of a log is the engine's own.
+        let (old, new) = (there[part]?[key], here[part]?[key])
+        #expect(
+          key == "LogConfig" ? old?["Type"] == new?["Type"] && old?["Config"] == new?["Config"] : old == new, "\(word): \(part).\(key)")
+      }
+    }
+    if kind == .podman {
+      let (old, new) = try (from.podmanInspect(name), to.podmanInspect(name))
+      for key in ["Umask", "Timezone", "Timeout"] {
+        #expect(new["Config"]?[key] == old["Config"]?[key] && new["Config"]?[key]?.isNothing == false)
+      }
     }
     #expect(here["Config"]?["Env"]?.array?.contains("COLOUR=green") == true)
     let mounts = here["Mounts"]?.array ?? []
+    func binds(_ inspect: JSONValue) -> Set<String> {
+      let lines = inspect["HostConfig"]?["Binds"]?.array?.compactMap(\.string) ?? []
+      // Podman says each option, in an order of its own.
+      return Set(
+        lines.map {
+          $0.split(separator: ":").prefix(2).joined(separator: ":") + ":"
+            + ($0.split(separator: ":").last ?? "").split(separator: ",").sorted().joined(separator: ",")
+        })
+    }
+    // What was told by `--mount` comes as `--volume` where that can say it.
+    #expect(binds(there).isSubset(of: binds(here)) && binds(there).count > 5, "nocopy, z, Z, propagation")
     func mount(_ place: String) -> JSONValue? { mounts.first { $0["Destination"]?.string == place } }
     #expect(mount("/ro")?["Name"]?.string == "\(name)-ro" && mount("/ro")?["RW"]?.bool == false)
     #expect(mount("/mounted")?["Name"]?.string == "\(name)-mounted" && mount("/mounted")?["RW"]?.bool == false)

@@ -64,8 +64,7 @@ public final class TestEngine: Sendable {
     } else {
       environment = ["CONTAINERS_CONF": folder("containers.conf"), "CONTAINERS_STORAGE_CONF": folder("storage.conf")]
       try folder.write(
-        "containers.conf",
-        Self.podmanSettings)
+        "containers.conf", "\(Self.podmanSettings)[network]\nnetwork_config_dir = \"\(folder("net"))\"\n")
       try folder.write(
         "storage.conf",
         "[storage]\ndriver = \"\(self.driver)\"\ngraphroot = \"\(folder("data"))\"\nrunroot = \"\(folder("run"))\"\n\(storage)\n")

@@ -5,9 +5,9 @@ import Glibc
 extension ContainerProject {
   /// The manifest, with a comment on each part.
   public func draft(_ terms: Terms = Terms()) throws -> Draft {
-    if terms.newName != nil, containers.count > 1 {
+    if terms.newName != nil, containers.count > 1 || pod != nil {
       throw FerryError(
-        .invalid, "'\(name)' are \(containers.count) containers, and one name is given for all", hint: "leave `--to-name` out")
+        .invalid, "'\(name)' is no single container, and one name is given for all", hint: "leave `--to-name` out")
     }
     if terms.live, engine == .docker {
       throw FerryError(
@@ -35,9 +35,10 @@ extension ContainerProject {
   private func isSameEngine(_ terms: Terms) -> Bool { terms.node == "local" }
 
   private func text(_ terms: Terms) -> String {
+    let count = containers.count == 1 ? "1 container" : "\(containers.count) containers"
     let what =
-      containers.count == 1
-      ? "The \(engine.rawValue) container \(containers[0].name)" : "The compose project \(name), \(containers.count) containers"
+      pod.map { "The pod \($0), \(count)" }
+      ?? (containers.count == 1 ? "The \(engine.rawValue) container \(containers[0].name)" : "The compose project \(name), \(count)")
     var lines = [
       "# \(what): settings, image, volumes, and what was written beside them, in one run with one outage and a proof.",
       "# Written by `ferry init`. Read it, change it, keep it: ferry check \(name).yaml, then ferry run.",
@@ -55,7 +56,7 @@ extension ContainerProject {
         "destination: { node: \"ssh://root@${target}\", deploy: true }",
       ]
     }
-    lines += serviceLines(terms) + ["", "state:"] + volumeLines(terms) + folderLines(terms)
+    lines += serviceLines(terms) + ["", "state:"] + volumeLines(terms) + podLines + folderLines(terms)
     for container in containers.reversed() { lines += containerLines(container, terms) }
     return lines.joined(separator: "\n") + "\n"
   }
@@ -138,6 +139,15 @@ extension ContainerProject {
     place.split(separator: "/").joined(separator: "-").replacing(/[^A-Za-z0-9._-]/, with: "_")
   }
 
+  private var podItem: String { unused("pod") }
+  private var podLines: [String] {
+    guard let pod else { return [] }
+    return [
+      "  # The pod itself: what its containers share, and the ports that are published of it.", "  - name: \(podItem)",
+      "    provider: podman-pod", "    from: { pod: \(quoted(pod)) }", "    to:   { pod: \(quoted(pod)) }",
+    ]
+  }
+
   private func folderLines(_ terms: Terms) -> [String] {
     movableFolders.flatMap { path -> [String] in
       let item = ["  - name: \(folderItem(path))", "    provider: tree", "    from: { path: \(quoted(path)) }", "    allow-empty: true"]
@@ -151,7 +161,7 @@ extension ContainerProject {
 
   private func containerLines(_ container: MovedContainer, _ terms: Terms) -> [String] {
     let there = terms.newName ?? container.name
-    var after = container.volumes.isEmpty ? [] : [volumesItem]
+    var after = (container.volumes.isEmpty ? [] : [volumesItem]) + (pod == nil ? [] : [podItem])
     if terms.withFolders { after += movableFolders.filter { path in container.folders.contains { $0.path == path } }.map(folderItem) }
     if let shared = container.shares { after += containers.filter { $0.id == shared || $0.name == shared }.map(\.name) }
     // An image that several are made from travels with the first of them.

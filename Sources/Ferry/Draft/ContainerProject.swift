@@ -1,6 +1,6 @@
 import FerrySystem
 
-/// Containers that are moved together: one, or all of a compose project.
+/// Containers that are moved together: one, all of a compose project, or all of a pod.
 public struct ContainerProject: Sendable {
   /// The engines that containers are asked of.
   public enum Engine: String, Sendable, CaseIterable { case docker, podman }
@@ -32,6 +32,8 @@ public struct ContainerProject: Sendable {
   let engine: Engine
   /// Those that need others before the others: the order in which they are stopped.
   let containers: [MovedContainer]
+  /// The pod that they are.
+  var pod: String?
 
   /// A single container.
   public init(_ engine: Engine, container: String) throws {
@@ -40,6 +42,22 @@ public struct ContainerProject: Sendable {
     self.engine = engine
     name = only.name
     containers = [only]
+  }
+
+  /// All containers of a Podman pod. Those that were made last are stopped first.
+  public init(pod: String) throws {
+    let said = try JSONValue(parsing: Self.ask(.podman, ["pod", "inspect", pod]))
+    // Podman 5 answers with a list.
+    let found = said.array?.first ?? said
+    let infra = found["InfraContainerID"]?.string
+    let members = (found["Containers"]?.array ?? []).compactMap { $0["Id"]?.string }.filter { $0 != infra }
+    guard !members.isEmpty else {
+      throw FerryError(.precondition, "the pod \(pod) has no container", hint: "podman pod ps lists the pods; nothing was written")
+    }
+    engine = .podman
+    name = found["Name"]?.string ?? pod
+    containers = try Self.inspect(.podman, members).sorted { $0.created > $1.created }
+    self.pod = name
   }
 
   /// All containers that compose has made of a file, in whichever engine has them.
@@ -80,6 +98,7 @@ public struct ContainerProject: Sendable {
     let outcome = try command.run()
     if outcome.succeeded { return outcome.output }
     let errors = outcome.errors.lowercased()
+    if errors.contains("no such pod") { throw missing(engine, "such pod") }
     if errors.contains("no such container") || errors.contains("no such object") { throw missing(engine, "such container") }
     throw FerryError(
       .precondition, "`\(engine.rawValue) \(arguments.prefix(2).joined(separator: " "))` failed, \(outcome.reason)",
@@ -119,11 +138,14 @@ struct MovedContainer: Sendable {
   /// The id or name of the container whose namespace it shares.
   let shares: String?
   private let labels: [String: String]
+  /// As the engine writes it; later ones are greater.
+  let created: String
 
   static let filesLabel = "com.docker.compose.project.config_files"
 
   init(_ json: JSONValue) {
     id = json["Id"]?.string ?? ""
+    created = json["Created"]?.string ?? ""
     name = String((json["Name"]?.string ?? "").drop { $0 == "/" })
     image = json["Config"]?["Image"]?.string ?? ""
     labels = json["Config"]?["Labels"]?.object?.compactMapValues(\.string) ?? [:]

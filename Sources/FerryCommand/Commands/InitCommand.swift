@@ -10,10 +10,11 @@ struct InitCommand: ParsableCommand {
         ns8:IMAGEROOT   a NethServer module: a manifest for cloning and one for backup, with its steps as hooks
         docker:NAME     a Docker container: image, settings, volumes, layer
         podman:NAME     a Podman container
+        pod:NAME        all containers of a Podman pod
         compose:FILE    all containers that compose has made of a file
       """)
-  @Argument(help: ArgumentHelp("What is read: ns8:IMAGEROOT, docker:NAME, podman:NAME or compose:FILE.", valueName: "what")) var subject:
-    String
+  @Argument(help: ArgumentHelp("What is read: ns8:IMAGEROOT, docker:NAME, podman:NAME, pod:NAME or compose:FILE.", valueName: "what"))
+  var subject: String
   @Option(help: ArgumentHelp("What it is called; else as what is read.", valueName: "name")) var name: String?
   @Option(help: ArgumentHelp("The folder that is written to.", valueName: "dir")) var into = "."
   @Flag(help: "Replace files that are there.") var force = false
@@ -44,7 +45,7 @@ struct InitCommand: ParsableCommand {
   }
 
   private func unknown() -> ValidationError {
-    ValidationError("'\(subject)' is nothing that can be read: write ns8:IMAGEROOT, docker:NAME, podman:NAME or compose:FILE")
+    ValidationError("'\(subject)' is nothing that can be read: write ns8:IMAGEROOT, docker:NAME, podman:NAME, pod:NAME or compose:FILE")
   }
 
   private func text(_ files: [String], _ notes: [String]) -> String {

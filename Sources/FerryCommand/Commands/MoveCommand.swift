@@ -3,17 +3,18 @@ import Ferry
 
 struct MoveCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "move", abstract: "Moves a container, or a compose project, to another host: all of it.",
+    commandName: "move", abstract: "Moves a container, a pod or a compose project to another host: all of it.",
     discussion: """
       Runs the manifest that `ferry init` writes for it:
 
         docker:NAME    a Docker container
         podman:NAME    a Podman container
+        pod:NAME       all containers of a Podman pod
         compose:FILE   all containers that compose has made of a file
 
       It is run on the host where they are.
       """)
-  @Argument(help: ArgumentHelp("What is moved: docker:NAME, podman:NAME or compose:FILE.", valueName: "what")) var subject: String
+  @Argument(help: ArgumentHelp("What is moved: docker:NAME, podman:NAME, pod:NAME or compose:FILE.", valueName: "what")) var subject: String
   @Argument(help: ArgumentHelp("Where to: ssh://user@host:port.", valueName: "node")) var destination: String
   @Flag(help: "The source goes on as it was.") var copy = false
   @OptionGroup var terms: ContainerOptions
@@ -24,7 +25,7 @@ struct MoveCommand: ParsableCommand {
 
   func run() throws {
     guard let project = try ContainerSubject.project(subject) else {
-      throw ValidationError("'\(subject)' is nothing that can be moved: write docker:NAME, podman:NAME or compose:FILE")
+      throw ValidationError("'\(subject)' is nothing that can be moved: write docker:NAME, podman:NAME, pod:NAME or compose:FILE")
     }
     let engine = try engine.engine()
     var terms = terms.terms
@@ -76,6 +77,7 @@ enum ContainerSubject {
     let parts = subject.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
     guard parts.count == 2, !parts[1].isEmpty else { return nil }
     if parts[0] == "compose" { return try ContainerProject(composeFile: parts[1]) }
+    if parts[0] == "pod" { return try ContainerProject(pod: parts[1]) }
     return try ContainerProject.Engine(rawValue: parts[0]).map { try ContainerProject($0, container: parts[1]) }
   }
 }
