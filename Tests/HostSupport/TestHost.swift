@@ -183,6 +183,7 @@ public final class TestHost: Sendable {
     set -e
     mount --make-rprivate /
     mount -t tmpfs -o mode=755 tmpfs /run
+    mount -t tmpfs tmpfs /dev/shm
     mkdir /run/sshd
     for file in passwd shadow; do mount --bind '\(folder)/etc/'$file /etc/$file; done
     mount --bind '\(folder)/bin' /usr/local/bin

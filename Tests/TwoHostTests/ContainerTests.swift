@@ -4,55 +4,16 @@ import HostSupport
 import TestSupport
 import Testing
 
-/// Two hosts with a Docker each, and a service in a container at the first: it counts in its layer and in a volume.
-private final class Dockers: Sendable {
-  let folder: TemporaryFolder
-  let hosts: TestHosts
-  let ferry: String
-
-  init(_ tree: String) throws {
-    folder = try TemporaryFolder()
-    ferry = "\(tree)/bin/ferry"
-    hosts = try TestHosts(["a", "b"], in: folder, ferry: ferry)
-    let image = try TestEngine.image()
-    for host in hosts.hosts {
-      try run(
-        host.name,
-        "setsid dockerd --data-root '\(host.folder)/docker' --exec-root /run/docker --pidfile /run/docker.pid --iptables=false "
-          + "--bridge=none --storage-driver=overlay2 > '\(host.folder)/docker.log' 2>&1 &")
-      try waitFor("dockerd of \(host.name)", seconds: 120) { try self.call(host.name, "docker version").succeeded }
-      try run(host.name, "docker import '\(image)' box")
-    }
-    let script = """
-      trap 'exit 0' TERM
-      n=0; [ -e /count ] && n=$(cat /count)
-      rm -f /image/gone
-      while :; do n=$((n + 1)); echo $n > /count; echo $n >> /data/log; sleep 0.05; done
-      """
-    try folder.write("script", script)
-    try run(
-      "a",
-      "docker run --detach --restart always --network none --name web --volume web-data:/data --volume web-ro:/ro:ro box /bin/sh -c \"$(cat '\(folder("script"))')\""
-    )
-    try run("a", "echo settings > \(hosts["a"].folder)/docker/volumes/web-ro/_data/settings")
-    try waitFor("the service") { try self.call("a", "docker exec web cat /data/log").output.split(separator: "\n").count > 3 }
+extension EngineHosts {
+  /// With the counter at `a`, and the image at both.
+  fileprivate static func counting() throws -> EngineHosts {
+    let hosts = try EngineHosts(#require(Needs.tree))
+    try hosts.run("b", "docker import '\(TestEngine.image())' box")
+    try hosts.startCounter()
+    return hosts
   }
 
-  deinit {
-    for host in hosts.hosts {
-      _ = try? call(host.name, "docker kill $(docker ps -q); docker rm -f $(docker ps -aq); kill $(cat /run/docker.pid)")
-      try? waitFor("the end of dockerd") { try self.call(host.name, "[ ! -e /run/docker.pid ]").succeeded }
-    }
-  }
-
-  func call(_ host: String, _ line: String) throws -> Command.Outcome { try hosts[host].command(["/bin/sh", "-c", line]).run() }
-  @discardableResult func run(_ host: String, _ line: String) throws -> String {
-    let outcome = try call(host, line)
-    guard outcome.succeeded else { throw FerryError(.internal, "\(host): \(line): \(outcome.reason)") }
-    return outcome.output
-  }
-
-  func manifest(_ mode: String, _ container: String = "web", services: String = "[docker: web]") throws -> String {
+  fileprivate func manifest(_ mode: String, _ container: String = "web", services: String = "[docker: web]") throws -> String {
     try folder.write(
       "\(container).yaml",
       """
@@ -73,26 +34,6 @@ private final class Dockers: Sendable {
           after: [volumes]
       """)
   }
-
-  /// Where a container's own layer is.
-  func upper(_ host: String, _ container: String) throws -> String {
-    try run(host, "docker inspect --format '{{.GraphDriver.Data.UpperDir}}' \(container)").filter { $0 != "\n" }
-  }
-
-  func ferry(_ arguments: String...) throws -> Command.Outcome {
-    var command = Command([ferry] + arguments, environment: ["HOME": folder.path, "FERRY_SSH_CONFIG": hosts.sshConfig])
-    command.timeout = .seconds(300)
-    command.output = .capture(limit: 4 << 20)
-    return try command.run()
-  }
-
-  /// As a person there types it.
-  func ferry(on host: String, _ arguments: String...) throws -> Command.Outcome {
-    var command = try hosts[host].command(["env", "HOME=\(folder.path)", "FERRY_SSH_CONFIG=\(hosts.sshConfig)", ferry] + arguments)
-    command.timeout = .seconds(300)
-    command.output = .capture(limit: 4 << 20)
-    return try command.run()
-  }
 }
 
 @Suite(
@@ -101,7 +42,7 @@ private final class Dockers: Sendable {
 {
   @Test("it is stopped here and goes on there, where it left off")
   func move() throws {
-    let dockers = try Dockers(#require(Needs.tree))
+    let dockers = try EngineHosts.counting()
     let outcome = try dockers.ferry("run", dockers.manifest("move"), "--json")
     #expect(outcome.succeeded, "\(outcome.reason) \(outcome.output.suffix(3000))")
     // It counts on: what it said before it was moved is there, without a gap or a repetition.
@@ -119,7 +60,7 @@ private final class Dockers: Sendable {
 
   @Test("a run that fails at the destination leaves it as it was, and the service goes on at the source")
   func back() throws {
-    let dockers = try Dockers(#require(Needs.tree))
+    let dockers = try EngineHosts.counting()
     // Docker at b makes the container, but cannot start it.
     try dockers.hosts["b"].program("runc", "#!/bin/sh\necho broken >&2\nexit 1\n")
     let outcome = try dockers.ferry("run", dockers.manifest("move"), "--json")
@@ -133,7 +74,7 @@ private final class Dockers: Sendable {
 
   @Test("every awkward thing in a volume and in a layer arrives, and what does not was named before")
   func awkward() throws {
-    let dockers = try Dockers(#require(Needs.tree))
+    let dockers = try EngineHosts.counting()
     let script = """
       cd /image; rm gone; echo changed > changed; chmod 4711 mode; chmod 700 folder; rm -r folder/deep; mkdir folder/deep; echo new > folder/deep/new
       rm -r replaced; echo file > replaced; mv renamed /moved; rm linked; ln kept /link; rm kept; mkdir kept; touch -d @7 /image/changed
@@ -159,10 +100,10 @@ private final class Dockers: Sendable {
   "A whole container moves between hosts by one command",
   .enabled(if: TestHosts.available && TestEngine.available && Needs.tree != nil)) struct MoveTests
 {
-  /// The service of `Dockers`, with settings to lose, and a host b that has no image.
-  private func dockers() throws -> Dockers {
-    let dockers = try Dockers(#require(Needs.tree))
-    try dockers.run("b", "docker rmi box")
+  /// The counter at `a`, and a host b that has no image.
+  private func dockers() throws -> EngineHosts {
+    let dockers = try EngineHosts(#require(Needs.tree))
+    try dockers.startCounter()
     return dockers
   }
 
@@ -172,6 +113,8 @@ private final class Dockers: Sendable {
     let dry = try dockers.ferry(on: "a", "move", "docker:web", dockers.hosts["b"].node, "--dry-run")
     #expect(
       dry.succeeded && dry.output.contains("provider: docker-container") && dry.output.contains("nothing was changed"), "\(dry.errors)")
+    let draft = try dockers.draftComplaint("docker:web")
+    #expect(draft == "")
     #expect(try dockers.run("b", "docker ps --all --quiet; docker images --quiet") == "")
     let outcome = try dockers.ferry(on: "a", "move", "docker:web", dockers.hosts["b"].node, "--json")
     #expect(outcome.succeeded, "\(outcome.reason) \(outcome.output.suffix(3000))")
@@ -223,6 +166,8 @@ private final class Dockers: Sendable {
     }
     try dockers.run(
       "a", "docker exec shop-db-1 /bin/sh -c 'echo rows > /db/table'; docker exec shop-worker-1 /bin/sh -c 'echo x > /files/x'")
+    let draft = try dockers.draftComplaint("compose:\(file)")
+    #expect(draft == "")
     let outcome = try dockers.ferry(on: "a", "move", "compose:\(file)", dockers.hosts["b"].node, "--json")
     #expect(outcome.succeeded, "\(outcome.reason) \(outcome.output.suffix(3000))")
     #expect(try dockers.run("b", "docker exec shop-db-1 cat /db/table; docker exec shop-web-1 cat /site/x") == "rows\nx\n")
