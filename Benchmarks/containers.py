@@ -1,6 +1,11 @@
-"""What a whole container costs to move: a Docker container with a volume, by Ferry and by hand (`docker save | docker load` while it runs, then stop, the
-volume by tar through ssh, create, start). It goes to the other engine by the one way and comes back by the other, so both move the same. Measured are all
-of it, and the outage: from the stop until it is up again."""
+"""What a whole container costs to move: a Docker container with a volume, by Ferry and by hand, in two ways:
+
+- `docker save | docker load` while it runs, then stop, the volume by tar through ssh, create, start;
+- as the scripts of the Docker migration page do it: the volume and the layer as archives in a folder, scp, unpacked by helper containers. The
+  image is brought before. The page does not stop the container: what it writes after the archive was made is lost, and counts as outage.
+
+It goes to the other engine by Ferry and comes back by hand, so all move the same. The outage is what the container itself saw: it writes the time since boot
+into its volume twenty times a second, and the longest gap is taken. Beside it stands the time for all of it."""
 import json
 import os
 import random
@@ -12,23 +17,22 @@ import time
 import layers
 import sshd
 
+SCRIPT = "trap 'exit 0' TERM; while :; do read up rest < /proc/uptime; echo $up >> /data/log; sleep 0.05; done"
+
 
 class Containers(layers.Layers):
     def __init__(self, bench, root, size):
-        self.bench, self.root, self.size = bench, root / "containers", size
+        self.bench, self.root, self.size, self.changes = bench, root / "containers", size, 0
         self.root.mkdir()
         self.engines = {}
         self.server = sshd.SSHD(self.root / "sshd", path="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
 
     def image(self):
-        """A static shell, and a layer of a tenth of the volume's size."""
+        """A shell and the programs that the page needs, and a layer of a tenth of the volume's size."""
         tree = self.root / "image"
-        (tree / "bin").mkdir(parents=True)
-        shutil.copy(shutil.which("busybox"), tree / "bin" / "busybox")
-        for name in ("sh", "sleep"):
-            (tree / "bin" / name).symlink_to("busybox")
-        (tree / "content").write_bytes(random.randbytes(self.size // 10))
-        subprocess.run(["tar", "-C", tree, "-cf", self.root / "image.tar", "."], check=True)
+        (tree / "content").mkdir(parents=True)
+        (tree / "content" / "random").write_bytes(random.randbytes(self.size // 10))
+        super().image()
 
     def ask(self, engine, *arguments):
         return subprocess.run(
@@ -41,21 +45,25 @@ class Containers(layers.Layers):
                 self.start(engine)
             self.docker("two", "rmi", "box")
             self.docker(
-                "one", "run", "--detach", "--network", "none", "--name", "web", "--volume", "web-data:/data", "box", "sh", "-c",
-                "trap 'exit 0' TERM; while :; do echo x >> /data/log; sleep 0.05; done")
+                "one", "run", "--detach", "--network", "none", "--name", "web", "--volume", "web-data:/data", "box", "bash", "-c", SCRIPT)
             folder = self.ask("one", "volume", "inspect", "--format", "{{.Mountpoint}}", "web-data")
             for number in range(64):
                 with open(f"{folder}/{number}", "wb") as file:
                     for _ in range(max(1, (self.size // 64) >> 20)):
                         file.write(random.randbytes(1 << 20))
+            ways = {"save|load, tar": self.by_hand, "the page's scripts": self.by_the_page}
             with self.server:
-                pairs = [(self.ferried(), self.by_hand()) for _ in range(rounds + 1)][1:]
+                rows = [(name, self.ferried(), way()) for _ in range(rounds + 1) for name, way in ways.items()][len(ways):]
         finally:
             self.end()
-        for index, what in enumerate(("all", "outage")):
-            ours, theirs = (statistics.median(way[index] for way in column) for column in zip(*pairs))
-            aim = theirs / 3 if what == "outage" else None
-            self.bench.row(f"container, {self.size >> 20} MiB volume, {what}", ours, aim, ("save|load, tar", theirs))
+        for name in ways:
+            for index, what in enumerate(("all", "outage")):
+                ours = statistics.median(ferry[index] for _, ferry, _ in rows)
+                theirs = statistics.median(hand[index] for way, _, hand in rows if way == name)
+                aim = theirs / 3 if what == "outage" else None
+                self.bench.row(f"container, {self.size >> 20} MiB volume, {what}", ours, aim, (name, theirs))
+            reported = statistics.median(ferry[2] for _, ferry, _ in rows)
+        print(f"container, {self.size >> 20} MiB volume: Ferry itself reports an outage of {reported:.2f} s")
 
     def ferried(self):
         """From one to two."""
@@ -95,11 +103,11 @@ state:
         seconds = time.perf_counter() - begin
         if done.returncode:
             raise SystemExit(f"{done.stdout[-2000:]}\nbench: exit code {done.returncode}")
-        outage = json.loads(done.stdout.splitlines()[-1])["receipt"]["outage"]["total"]
-        self.check("two")
+        reported = json.loads(done.stdout.splitlines()[-1])["receipt"]["outage"]["total"]
+        outage = self.check("two")
         self.docker("one", "rmi", "box")
         shutil.rmtree(folder)
-        return seconds, outage
+        return seconds, outage, reported
 
     def by_hand(self):
         """From two back to one."""
@@ -107,26 +115,63 @@ state:
         there = f"ssh -F {self.server.config} 127.0.0.1"
         begin = time.perf_counter()
         self.shell(f"{two} save box | {there} {one} load")
-        stopped = time.perf_counter()
         self.shell(f"{two} stop --time 5 web")
         self.shell(f"{there} {one} volume create web-data")
         source, target = (f"$({docker} volume inspect --format '{{{{.Mountpoint}}}}' web-data)" for docker in (two, one))
         self.shell(f"tar --xattrs --acls --numeric-owner -C {source} -cf - . | {there} tar --xattrs --acls --numeric-owner -C {target} -xpf -")
-        script = self.ask("two", "inspect", "--format", "{{index .Config.Cmd 2}}", "web")
-        self.docker("one", "run", "--detach", "--network", "none", "--name", "web", "--volume", "web-data:/data", "box", "sh", "-c", script)
-        seconds = time.perf_counter()
-        self.check("one")
-        self.docker("two", "rm", "--volumes", "web")
+        self.start_again("--volume", "web-data:/data")
+        seconds = time.perf_counter() - begin
+        return seconds, self.came_back()
+
+    def by_the_page(self):
+        """From two back to one."""
+        one, two = (f"docker -H {self.address(engine)}" for engine in ("one", "two"))
+        there = f"ssh -F {self.server.config} 127.0.0.1"
+        backup, target = (self.root / name for name in ("backup", "target"))
+        for folder in (backup, target):
+            folder.mkdir()
+        begin = time.perf_counter()
+        self.shell(f"{two} save box | {there} {one} load")
+        self.shell(f"{two} run --rm --network none --volumes-from web:ro -v {backup}:/backup box tar -cPf /backup/web-data.tar /data")
+        self.shell(f"{two} diff web | while read type path; do [ $type = D ] || echo $path; done | sed '/^\\/data$/d' | "
+                   f"{two} exec -i web bash -c 'tar cP --no-recursion -T -' > {backup}/layer.tar")
+        self.shell(f"scp -O -q -F {self.server.config} {backup}/*.tar 127.0.0.1:{target}/")
+        self.shell(f"{there} {one} run --name helper --network none --mount type=volume,src=web-data,dst=/data -v {target}:/backup box "
+                   "tar -xPf /backup/web-data.tar")
+        self.start_again("--volumes-from", "helper")
+        self.shell(f"{one} exec -i web bash -c 'tar xPf - -C /' < {target}/layer.tar")
+        seconds = time.perf_counter() - begin
+        outage = self.came_back()
+        self.docker("one", "rm", "helper")
+        for folder in (backup, target):
+            shutil.rmtree(folder)
+        return seconds, outage
+
+    def start_again(self, *volumes):
+        self.docker("one", "run", "--detach", "--network", "none", "--name", "web", *volumes, "box", "bash", "-c", SCRIPT)
+
+    def came_back(self):
+        outage = self.check("one")
+        self.docker("two", "rm", "--force", "--volumes", "web")
         self.docker("two", "volume", "rm", "--force", "web-data")
         self.docker("two", "rmi", "box")
-        return seconds - begin, seconds - stopped
+        return outage
 
     def shell(self, line):
         subprocess.run(["bash", "-o", "pipefail", "-c", line], check=True, stdout=subprocess.DEVNULL)
 
     def check(self, engine):
-        """It runs there, with all of its volume."""
+        """It runs there, with all of its volume. Answers the longest time without a line in its log, which begins anew for the next move."""
         folder = self.ask(engine, "volume", "inspect", "--format", "{{.Mountpoint}}", "web-data")
         size = sum(entry.stat().st_size for entry in os.scandir(folder) if entry.name != "log")
         if self.ask(engine, "inspect", "--format", "{{.State.Running}}", "web") != "true" or size != max(1, (self.size // 64) >> 20) * 64 << 20:
             raise SystemExit(f"bench: web does not run at {engine}, or its volume has {size} bytes")
+        now = float(open("/proc/uptime").read().split()[0])
+        while True:
+            with open(f"{folder}/log") as log:
+                times = [float(line) for line in log]
+            if times[-1] > now:
+                break
+            time.sleep(0.05)
+        open(f"{folder}/log", "w").close()
+        return max(later - earlier for earlier, later in zip(times, times[1:]))
