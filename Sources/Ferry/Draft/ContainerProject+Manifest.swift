@@ -14,6 +14,11 @@ extension ContainerProject {
         .unsupported, "Docker cannot take a running container to another host: its checkpoints cannot leave it",
         hint: "leave `--live` out: the container is stopped, moved and started; nothing was written")
     }
+    if terms.live, pod != nil {
+      throw FerryError(
+        .unsupported, "the containers of a pod cannot go on with their memory: what they share is made anew",
+        hint: "leave `--live` out: the pod is stopped, moved and started; nothing was written")
+    }
     return Draft(files: [Draft.File("\(name).yaml", text(terms))], notes: notes(terms))
   }
 
