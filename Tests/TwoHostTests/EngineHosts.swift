@@ -120,10 +120,11 @@ final class EngineHosts: Sendable {
     try folder.write(
       "script",
       """
-      trap 'exit 0' TERM
+      trap 'over=1' TERM
       n=0; [ -e /count ] && n=$(cat /count)
       rm -f /image/gone
-      while :; do n=$((n + 1)); echo $n > /count; echo $n >> /data/log; sleep 0.05; done
+      # A number that was begun stands in both when it ends.
+      while [ -z "$over" ]; do n=$((n + 1)); echo $n > /count; echo $n >> /data/log; sleep 0.05; done
       """)
     try run(
       "a",
