@@ -3,7 +3,7 @@ import FerryPluginKit
 import Glibc
 
 /// Files with certificates, as PEM.
-struct TLSFiles: Decodable, Equatable {
+struct TLSFiles: Codable, Equatable {
   var ca: String?
   var cert: String?
   var key: String?

@@ -32,8 +32,9 @@ struct SyncDiff {
   func compare(_ tables: [TableName], at moment: UInt64?, state: String) throws -> String? {
     guard !tables.isEmpty, let path = try path() else { return nil }
     if let done = try context.kv.get(Self.key, as: [String: String].self)?[state] { return done }
-    guard sink.tls != true else {
-      context.log(.warning, "\(Self.program) is not used: the destination's TLS files are not at the source")
+    guard sink.tls != true || sink.files != nil else {
+      context.log(
+        .warning, "\(Self.program) is not used: it reaches the destination by TLS only, and `to.sink-tls` names no files for that")
       return nil
     }
     // Its log may hold its settings, and its fixes hold rows.
@@ -79,12 +80,7 @@ struct SyncDiff {
       "password = \(quoted(secrets["from-password"] ?? ""))",
     ]
     if let moment { source.append("snapshot = \"\(moment)\"") }
-    if let tls = own.tls {
-      source.append("[data-sources.source.security]")
-      source += [("ca-path", tls.ca), ("cert-path", tls.cert), ("key-path", tls.key)].compactMap { name, file in
-        file.map { "\(name) = \(quoted($0))" }
-      }
-    }
+    source += security(of: "source", own.tls)
     let names = tables.map { quoted("`\(escaped($0.database))`.`\(escaped($0.name))`") }.joined(separator: ", ")
     return """
       check-thread-count = \(config.concurrency ?? 4)
@@ -97,6 +93,7 @@ struct SyncDiff {
       port = \(sink.port)
       user = \(quoted(sink.user))
       password = \(quoted(secrets["sink-password"] ?? secrets["to-password"] ?? ""))
+      \(security(of: "target", sink.files).joined(separator: "\n"))
       [task]
       output-dir = \(quoted(output))
       source-instances = ["source"]
@@ -104,6 +101,15 @@ struct SyncDiff {
       target-check-tables = [\(names)]
 
       """
+  }
+
+  /// The files by which one of the two is reached.
+  private func security(of name: String, _ tls: TLSFiles?) -> [String] {
+    guard let tls else { return [] }
+    return ["[data-sources.\(name).security]"]
+      + [("ca-path", tls.ca), ("cert-path", tls.cert), ("key-path", tls.key)].compactMap { key, file in
+        file.map { "\(key) = \(quoted($0))" }
+      }
   }
 
   /// In a name between backquotes.

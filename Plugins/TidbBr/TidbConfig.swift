@@ -13,12 +13,15 @@ struct TidbConfig: Decodable {
     /// As TiCDC reaches it, where that is not the same.
     var sinkHost: String?
     var sinkPort: Int?
+    /// The files that those need who reach it from the source: TiCDC and sync-diff-inspector.
+    var sinkTls: TLSFiles?
 
     enum CodingKeys: String, CodingKey {
       case host, port, user, pd, cdc, tls
       case clusterTls = "cluster-tls"
       case sinkHost = "sink-host"
       case sinkPort = "sink-port"
+      case sinkTls = "sink-tls"
     }
   }
   enum Data: String, Decodable { case snapshot, incremental, none }
@@ -95,7 +98,8 @@ struct TidbConfig: Decodable {
         "tls": {"$ref": "#/$defs/tls"},
         "cluster-tls": {"$ref": "#/$defs/tls"},
         "sink-host": {"type": "string", "description": "how TiCDC reaches the destination, if not by host"},
-        "sink-port": {"$ref": "#/$defs/port"}}},
+        "sink-port": {"$ref": "#/$defs/port"},
+        "sink-tls": {"$ref": "#/$defs/tls"}}},
       "storage": {"type": "string", "pattern": "^(s3|local|gcs|azure)://", "description": "where backups go; both clusters reach it"},
       "database": {"type": "string", "description": "move this database only"},
       "table": {"type": "string", "pattern": "^[^.]+[.][^.]+$", "description": "move this table only: database.table"},

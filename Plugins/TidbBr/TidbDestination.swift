@@ -7,8 +7,10 @@ struct TidbOffer: Codable {
     var host: String
     var port: Int
     var user: String
-    /// Whether it takes files of the destination's to reach it.
+    /// Whether it is reached by TLS only.
     var tls: Bool?
+    /// The files for that, where TiCDC and the source's node have them.
+    var files: TLSFiles?
   }
   var cluster: TidbCluster.Identity
   var sink: Sink
@@ -56,7 +58,7 @@ struct TidbDestination {
       cluster: try cluster.identity(),
       sink: .init(
         host: endpoint.sinkHost ?? endpoint.host, port: endpoint.sinkPort ?? endpoint.port ?? 4000, user: endpoint.user ?? "root",
-        tls: endpoint.tls != nil),
+        tls: endpoint.tls != nil, files: endpoint.sinkTls),
       data: config.kind.rawValue, compare: (config.compare ?? .rows).rawValue)
     context.log(.info, "backend=\(offer.cluster.backend) TiDB \(offer.cluster.version)")
     guard case .object(let keys) = try JSONValue(encoding: offer) else { throw FerryError(.internal, "the offer is no object") }

@@ -98,7 +98,11 @@ struct TidbSource {
       throw FerryError(
         .auth, "TiCDC needs the destination's password", hint: "add `to-password` or `sink-password` under the item's 'secrets'")
     }
-    return "mysql://\(sink.user.percentEncoded):\(password.percentEncoded)@\(sink.host):\(sink.port)/"
+    let files = [("ssl-ca", sink.files?.ca), ("ssl-cert", sink.files?.cert), ("ssl-key", sink.files?.key)].compactMap { name, file in
+      file.map { "\(name)=\($0.percentEncoded)" }
+    }
+    let query = files.isEmpty ? "" : "?\(files.joined(separator: "&"))"
+    return "mysql://\(sink.user.percentEncoded):\(password.percentEncoded)@\(sink.host):\(sink.port)/\(query)"
   }
 
   // MARK: Backup

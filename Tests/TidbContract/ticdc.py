@@ -1,7 +1,7 @@
 """TiCDC's HTTP API v2, as far as it is documented, with changes that really move: they are read from MariaDB's history."""
 import json, re, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pymysql
 
@@ -169,8 +169,10 @@ def capture(cluster, feed, resolved):
 def apply(feed, sink):
     if not feed["queue"]:
         return
+    files = parse_qs(sink.query)
+    secure = {option: files[name][0] for name, option in (("ssl-ca", "ssl_ca"), ("ssl-cert", "ssl_cert"), ("ssl-key", "ssl_key")) if name in files}
     connection = pymysql.connect(host=sink.hostname, port=sink.port, user=unquote(sink.username or ""), password=unquote(sink.password or ""), autocommit=True, charset="utf8mb4",
-                                 ssl_disabled=True)
+                                 **(secure or {"ssl_disabled": True}))
     try:
         with connection.cursor() as cursor:
             cursor.execute("SET time_zone = '+00:00'")

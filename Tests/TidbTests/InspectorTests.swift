@@ -26,6 +26,28 @@ extension Tidb {
       }
     }
 
+    @Test("with servers that ask for certificates TiCDC follows and the comparison is made, each by the files that are named for it")
+    func encrypted() throws {
+      let contract = try Contract.shared()
+      let files: JSONValue = [
+        "ca": .string(contract.file("tls/ca.pem")), "cert": .string(contract.file("tls/client.pem")),
+        "key": .string(contract.file("tls/client.key")),
+      ]
+      func run(_ mode: String, _ more: [String: JSONValue]) throws -> (Migration, JSONValue?) {
+        let (left, right) = (contract.addresses.source, contract.addresses.target)
+        let migration = try Migration(
+          mode: mode, from: ["port": .int(Int64(left.tls)), "tls": files],
+          to: ["port": .int(Int64(right.tls)), "tls": files].merging(more) { $1 }, keys: ["sync-diff-inspector": try program()])
+        let digests = try migration.run { if mode == "follow" { try migration.write(10) } }
+        #expect(try migration.isEqual())
+        return (migration, digests.source["evidence"]?["sync_diff_inspector"])
+      }
+      let all: JSONValue = "A total of 3 table have been compared and all are equal."
+      #expect(try run("follow", ["sink-tls": files]).1 == all)
+      let (without, compared) = try run("copy", [:])
+      #expect(compared == nil && without.harness.log.contains("`to.sink-tls` names no files"))
+    }
+
     @Test("it is found in PATH, and a run does without it where there is none")
     func found() throws {
       let tools = try TemporaryFolder()

@@ -95,11 +95,27 @@ extension Tidb {
       let receipt = try JSONValue(parsing: ferry(["receipt", id, "--json"]).output)
       let evidence = receipt["items"]?.array?.first?["evidence"]
       #expect(evidence?["source"]?["backend"] == "contract")
+      #expect(evidence?["source"]?["tidb"] == "v7.5.1" && evidence?["destination"]?["tidb"] == "v7.5.1")
       #expect(evidence?["source"]?["BackupTS"]?.string.flatMap { UInt64($0) } != nil)
       #expect(evidence?["source"]?["barrier"]?.string.flatMap { UInt64($0) } != nil)
       #expect(evidence?["destination"]?["methods"]?.string?.contains("ADMIN CHECK TABLE") == true)
       let state = try Command(["grep", "-rlaF", "-e", "root-source", "-e", "root-target", tools("state")]).run().output
       #expect(state == "")
+    }
+
+    @Test("the page's two other strategies are the same manifest: a snapshot, and a cluster without data", arguments: ["snapshot", "none"])
+    func strategies(_ data: String) throws {
+      let text = String(decoding: try Files.read(manifest), as: UTF8.self)
+        .replacing("mode: follow", with: "mode: copy")
+        .replacing("hooks: tidb-clone-hooks", with: "hooks: \(Products.repository)/Manifests/tidb-clone-hooks")
+        .replacing("    accounts: export", with: "    data: \(data)\n    accounts: export")
+      let outcome = try run(tools.write("other.yaml", text))
+      try #require(outcome.succeeded, "\(outcome.output) \(outcome.errors)")
+      #expect(try migration.contract.rows("target") == (data == "none" ? [:] : migration.contract.rows("source")))
+      #expect(try told.contains { $0.hasPrefix("tiup cluster start copy") })
+      #expect(try migration.residue() == nil)
+      #expect(
+        try contract.control(["do": "run", "cluster": "target", "sql": ["SELECT user FROM mysql.user WHERE user = 'app'"]]) == [["app"]])
     }
 
     @Test("a cluster that was deployed and never started is given back; one that ran is kept")
