@@ -50,7 +50,9 @@ let suites = [
   tests("SkeletonTests", ["Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("ServiceTests", ["Ferry", "FerrySystem", "RunSupport", "TestSupport"]),
   tests("ManifestTests", ["Ferry", "FerrySystem"], exclude: ["Bad", "Good"]),
-  tests("ConformanceTests", ["Ferry", "FerryConformance", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"]),
+  tests(
+    "ConformanceTests", ["Ferry", "FerryConformance", "FerryRecords", "FerrySystem", "Haystack", "PluginHarness", "TestSupport"],
+    exclude: ["Bad"]),
   tests("DescriptorTests", ["Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("EngineTests", ["FerryEngine", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),
   tests("ContainerTests", ["ContainerPlugin", "Ferry", "FerrySystem", "PluginHarness", "TestSupport"]),

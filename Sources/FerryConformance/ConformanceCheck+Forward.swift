@@ -4,7 +4,9 @@ import FerrySystem
 /// A run that goes well.
 extension ConformanceCheck {
   static let forward: [ConformanceCheck] = [
-    ConformanceCheck("a state moves: what was received is equal, hidden until activate, and then really there", .passes) {
+    ConformanceCheck(
+      "a state moves: what was received is equal, hidden until activate, and then really there", .passes
+    ) {
       subject, verdict in
       let ends = subject.ends
       for side in Side.allCases {
@@ -12,14 +14,25 @@ extension ConformanceCheck {
         verdict.expect(!notices.contains { $0["severity"] == "error" }, "check at the \(side.rawValue) finds an error: \(notices)")
       }
       let digests = try ends.moveUntilVerified { try subject.change(1) }
-      verdict.equal(digests.destination, digests.source, "the digest of what was received")
-      verdict.equal(try subject.look(.destination), [], "what can be seen before activate")
+      verdict.alike(digests.destination, digests.source, "the digest of what was received")
+      if !ends.isInPlace { verdict.equal(try subject.look(.destination), [], "what can be seen before activate") }
       for _ in 0..<2 { try ends.call(.destination, .activate) }
       verdict.equal(try subject.look(.destination), try subject.look(.source), "what is there after activate, twice")
-      verdict.equal(try ends.digest(.destination, full: true, target: "active"), digests.source, "the digest of what is active")
+      let active = try ends.digest(.destination, full: true, target: "active")
+      verdict.alike(active, digests.source, "the digest of what is active")
+      for _ in 0..<2 { try ends.call(.source, .thaw) }
       for side in Side.allCases { for _ in 0..<2 { try ends.call(side, .release) } }
-      verdict.equal(subject.residue, [], "what is left beside the target after release")
+      verdict.equal(try subject.residue(), [], "what is left after release")
       verdict.equal(try subject.look(.destination), try subject.look(.source), "what is there after release, twice")
+    },
+    ConformanceCheck("an empty state moves as one", .passes) { subject, verdict in
+      let full = try subject.look(.source)
+      try subject.empty()
+      verdict.expect(try subject.look(.source) != full, "the specimen has not emptied its state")
+      let digests = try subject.ends.moveUntilVerified()
+      verdict.alike(digests.destination, digests.source, "the digest of what was received")
+      try subject.ends.call(.destination, .activate)
+      verdict.equal(try subject.look(.destination), try subject.look(.source), "what is there after activate")
     },
     ConformanceCheck("what is active can be digested by a process that knows nothing of the run", .digest) { subject, verdict in
       let ends = subject.ends
@@ -28,7 +41,8 @@ extension ConformanceCheck {
       for side in Side.allCases { try ends.call(side, .release) }
       ends.kill(.destination)
       try Files.remove("\(ends.home)/host-destination")
-      verdict.equal(try ends.digest(.destination, full: true, target: "active"), digests.source, "the digest of what is active")
+      let active = try ends.digest(.destination, full: true, target: "active")
+      verdict.alike(active, digests.source, "the digest of what is active")
     },
     ConformanceCheck("a digest tells every state from every other, and a full one agrees with a quick one", .digest) { subject, verdict in
       let ends = subject.ends
@@ -40,7 +54,9 @@ extension ConformanceCheck {
       }
       try subject.touch()
       roots.append(try ends.digest(.source)["root"])
-      verdict.equal(Set(roots).count, 5, "the number of roots of five states")
+      try subject.empty()
+      roots.append(try ends.digest(.source)["root"])
+      verdict.equal(Set(roots).count, 6, "the number of roots of six states")
       verdict.equal(try ends.digest(.source, full: true)["root"], roots.last, "the root of a full digest")
       if subject.knowsSHA256 {
         verdict.equal(try ends.digest(.source, algorithm: "sha256")["root"]?.string?.count, 64, "the length of a SHA-256 root")
@@ -68,7 +84,7 @@ extension ConformanceCheck {
       try ends.pass()
       ends.killBoth()
       try ends.prepare()
-      try ends.pass(final: true)
+      try ends.freezeAndFinish()
       try verdict.sameRoots(ends)
     },
     ConformanceCheck("flags that nobody knows are refused", .flags) { subject, verdict in
@@ -84,6 +100,12 @@ extension ConformanceCheck {
 }
 
 extension Verdict {
+  /// Two digests of one state. By what it was proven is each end's own.
+  func alike(_ one: JSONValue, _ other: JSONValue, _ words: String) {
+    func proof(_ digest: JSONValue) -> [String: JSONValue] { (digest.object ?? [:]).filter { $0.key != "evidence" } }
+    equal(proof(one), proof(other), words)
+  }
+
   /// Both ends have the same state.
   func sameRoots(_ ends: ItemEnds) throws {
     equal(try ends.digest(.destination)["root"], try ends.digest(.source)["root"], "the root of what was received")
@@ -91,9 +113,16 @@ extension Verdict {
 
   /// From here a run comes to its end.
   func arrives(_ subject: any ConformanceSubject) throws {
-    try subject.ends.pass(final: true)
+    try subject.ends.freezeAndFinish()
     try sameRoots(subject.ends)
     try subject.ends.call(.destination, .activate)
     equal(try subject.look(.destination), try subject.look(.source), "what is there after activate")
+  }
+
+  /// Both ends are as they were, and nothing of the run is left.
+  func isBack(_ subject: any ConformanceSubject, _ source: [String], _ destination: [String]) throws {
+    equal(try subject.look(.destination), destination, "what was at the destination")
+    equal(try subject.look(.source), source, "the source")
+    equal(try subject.residue(), [], "what is left of the run")
   }
 }

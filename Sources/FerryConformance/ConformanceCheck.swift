@@ -3,15 +3,20 @@ import FerrySystem
 
 /// One promise of docs/abi.md, and the work that finds out whether a provider keeps it.
 public struct ConformanceCheck: Sendable {
-  /// A rule by the words that it begins with in docs/abi.md.
+  /// A rule by the anchor that it has in docs/abi.md.
   public enum Rule: String, Sendable, CaseIterable {
-    case offer = "The offer."
-    case passes = "Passes."
-    case channels = "Channels"
-    case digest = "Digest."
-    case undo = "Undo."
-    case cancel = "Cancel"
-    case flags = "Flags"
+    case required, schema, offer, passes, room, channels, digest, undo, checkpoints, cancel, flags
+
+    /// Where to read it.
+    public var address: String { "docs/abi.md#\(rawValue)" }
+  }
+
+  /// What came of a check.
+  public struct Outcome: Sendable, Codable, Equatable {
+    /// What is wrong; empty if nothing is.
+    public var complaints: [String] = []
+    /// Why it could not be run, if it could not.
+    public var notRun: String?
   }
 
   /// The sentence that it proves.
@@ -27,23 +32,29 @@ public struct ConformanceCheck: Sendable {
   }
 
   /// All of them, in the order of a run.
-  public static let all: [ConformanceCheck] = forward + undoing + broken
+  public static let all: [ConformanceCheck] = forward + undoing + checkpoints + broken + room + atRest
 
-  /// What is wrong with a provider in this regard; empty if nothing is.
-  public func run(_ make: () throws -> any ConformanceSubject) -> [String] {
+  /// Tries a provider in this regard, on a state of its own.
+  public func run(_ make: () throws -> any ConformanceSubject) -> Outcome {
     let verdict = Verdict()
-    do { try body(make(), verdict) } catch { verdict.fails("it ended with an error: \(FerryError.wrap(error))") }
-    return verdict.complaints
+    do {
+      let subject = try make()
+      defer { subject.end() }
+      try body(subject, verdict)
+    } catch { verdict.fails("it ended with an error: \(FerryError.wrap(error))") }
+    return verdict.outcome
   }
 }
 
 /// Gathers what is wrong.
 final class Verdict: Sendable {
-  private let said = Lock<[String]>([])
+  private let said = Lock(ConformanceCheck.Outcome())
 
-  var complaints: [String] { said.withLock { $0 } }
+  var outcome: ConformanceCheck.Outcome { said.withLock { $0 } }
 
-  func fails(_ words: String) { said.withLock { $0.append(words) } }
+  func fails(_ words: String) { said.withLock { $0.complaints.append(words) } }
+
+  func notRun(_ why: String) { said.withLock { $0.notRun = why } }
 
   func expect(_ isRight: Bool, _ words: @autoclosure () -> String) { if !isRight { fails(words()) } }
 

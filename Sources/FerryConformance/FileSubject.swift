@@ -15,6 +15,7 @@ public final class FileSubject: ConformanceSubject {
   private let from: String
   private let to: String
   private let neighbours: Set<String>
+  private let disk = DiskOfCheck()
 
   /// A fresh state below `folder`, which is the caller's to remove. `key` is what the item's `from` and `to` call the path.
   public init(
@@ -28,7 +29,7 @@ public final class FileSubject: ConformanceSubject {
     for name in ["a", "b"] { try Files.makeFolder("\(folder)/\(name)") }
     ends = ItemEnds(
       executable: executable, plugin: plugin, provider: provider, home: folder, from: [key: .string(from)], to: [key: .string(to)],
-      keys: keys, secrets: secrets)
+      keys: keys, told: ["allow-empty": true, "run-mode": "copy"], secrets: secrets)
     try make()
   }
 
@@ -52,6 +53,12 @@ public final class FileSubject: ConformanceSubject {
   /// A mode.
   public func touch() throws { chmod(kind == .file ? from : "\(from)/large", 0o640) }
 
+  /// No content, or nothing in the folder.
+  public func empty() throws {
+    guard kind == .folder else { return try write(from, "") }
+    for name in Files.names(in: from) { try Files.remove("\(from)/\(name)") }
+  }
+
   /// Something precious.
   public func occupy() throws {
     if kind == .folder { try Files.makeFolder(to) }
@@ -71,7 +78,14 @@ public final class FileSubject: ConformanceSubject {
   }
 
   /// Other names beside the target.
-  public var residue: [String] { Files.names(in: Files.parent(of: to)).filter { !neighbours.contains($0) } }
+  public func residue() -> [String] { Files.names(in: Files.parent(of: to)).filter { !neighbours.contains($0) } }
+
+  /// A quarter of what the state has.
+  public func takeRoom() throws -> String? { try disk.take(on: Files.parent(of: to), kilobytes: 1024) }
+  /// More than it needs.
+  public func makeRoom() throws { try disk.grow() }
+  /// Its disk goes.
+  public func end() { disk.end() }
 
   private func write(_ path: String, _ text: String) throws {
     try Descriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644).write(Array(text.utf8))

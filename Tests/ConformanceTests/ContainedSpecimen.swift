@@ -19,7 +19,7 @@ struct ContainedSpecimen {
     func end(_ engine: TestEngine) -> JSONValue { [isLayer ? "container" : "volume": .string(name), "engine": .string(engine.address)] }
     let harness = try Harness(
       product: isLayer ? "docker-layer" : "podman-volume", provider: "\(kind)-\(isLayer ? "layer" : "volume")", folder: folder,
-      from: end(source), to: end(target), keys: ["replace": true])
+      from: end(source), to: end(target), keys: ["replace": true, "allow-empty": true])
     let from = try isLayer ? source.makeLayer(name) : source.makeVolume(name)
     // No volume is needed at the destination, but a layer needs a container.
     let to = try isLayer ? target.makeLayer(name) : "\(target.folder.path)/data/volumes/\(name)/_data"

@@ -37,27 +37,30 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
     switch self {
     case .exampleFile:
       harness = try Harness(
-        product: "example", provider: "example-file", folder: folder, from: ["file": .string(from)], to: ["file": .string(to)])
+        product: "example", provider: "example-file", folder: folder, from: ["file": .string(from)], to: ["file": .string(to)],
+        keys: ["allow-empty": true])
     case .tree:
       harness = try Harness(
-        product: "tree", provider: "tree", folder: folder, from: ["path": .string(from)], to: ["path": .string(to)], keys: ["replace": true]
+        product: "tree", provider: "tree", folder: folder, from: ["path": .string(from)], to: ["path": .string(to)],
+        keys: ["replace": true, "allow-empty": true]
       )
     case .archive:
       harness = try Harness(
         product: "\(Products.repository)/Plugins/Archive/archive.yaml", provider: "tar", folder: folder, from: ["path": .string(from)],
-        to: ["path": .string(to)], keys: ["replace": true])
+        to: ["path": .string(to)], keys: ["replace": true, "allow-empty": true])
     case .restic:
       harness = try Harness(
         product: "restic", provider: "restic", folder: folder, from: ["path": .string(from)], to: ["path": .string(to)],
-        keys: ["repository": .string(folder("repository")), "replace": true], secrets: ["password": "a word"])
+        keys: ["repository": .string(folder("repository")), "replace": true, "allow-empty": true], secrets: ["password": "a word"])
     case .recordClone:
       harness = try Harness(
         product: "record-clone", provider: "record-clone", folder: folder, from: ["store": .string("sqlite:\(from)")],
-        to: ["store": .string("sqlite:\(to)"), "project": "client"], keys: ["filter": "site or point", "allow-removals": true])
+        to: ["store": .string("sqlite:\(to)"), "project": "client"],
+        keys: ["filter": "site or point", "allow-removals": true, "allow-empty": true])
     case .rsync, .rsyncDaemon:
       harness = try Harness(
         product: "rsync", provider: "rsync", folder: folder, from: ["path": .string(from)], to: ["path": .string(to)],
-        keys: ["transport": self == .rsync ? "channel" : "daemon", "replace": true])
+        keys: ["transport": self == .rsync ? "channel" : "daemon", "replace": true, "allow-empty": true])
     default: throw FerryError(.internal, "\(self) is made elsewhere")
     }
     let subject = Subject(specimen: self, harness: harness, from: from, to: to)
@@ -115,6 +118,22 @@ enum Specimen: String, CaseIterable, Sendable, CustomTestStringConvertible {
     chmod(self == .exampleFile ? path : "\(path)/large", 0o640)
   }
 
+  /// Leaves nothing in it.
+  func empty(_ path: String) throws {
+    switch self {
+    case .exampleFile: try write(path, "")
+    case .recordClone:
+      let store = try RecordStore(path: path)
+      var ids: [String] = []
+      try store.forEach(Filter("site or point")) { packed in
+        ids.append((packed.tree.id?.id ?? "").split(separator: "p:\(store.project):r:", omittingEmptySubsequences: false).joined())
+        return true
+      }
+      try store.commit(ids.map { .remove(id: $0) })
+    default: for name in Files.names(in: path) { try Files.remove("\(path)/\(name)") }
+    }
+  }
+
   /// Something that was there before.
   func occupy(_ path: String) throws {
     if self == .recordClone {
@@ -144,6 +163,7 @@ final class Subject: ConformanceSubject {
   }
 
   private let neighbours: Set<String>
+  private let disk = DiskOfCheck()
 
   var ends: ItemEnds { harness }
   var knowsSHA256: Bool { specimen.knowsSHA256 }
@@ -151,6 +171,7 @@ final class Subject: ConformanceSubject {
 
   func change(_ number: Int) throws { try specimen.change(from, number) }
   func touch() throws { try specimen.touch(from) }
+  func empty() throws { try specimen.empty(from) }
   func occupy() throws { try specimen.occupy(to) }
   func together(_ from: [String], _ to: [String]) -> [String] { specimen.together(from, to) }
   func look(_ side: Side) throws -> [String] { try look(side == .source ? from : to) }
@@ -189,5 +210,13 @@ final class Subject: ConformanceSubject {
   }
 
   /// The names beside the target that were not there before.
-  var residue: [String] { Files.names(in: Files.parent(of: to)).filter { !neighbours.contains($0) } }
+  func residue() -> [String] { Files.names(in: Files.parent(of: to)).filter { !neighbours.contains($0) } }
+
+  /// Other checks are at work on an engine's disk.
+  func takeRoom() throws -> String? {
+    if specimen.contained != nil { return "the engine is not this check's alone; EngineTests has a full disk" }
+    return try disk.take(on: Files.parent(of: to), kilobytes: specimen == .recordClone ? 64 : 1024)
+  }
+  func makeRoom() throws { try disk.grow() }
+  func end() { disk.end() }
 }

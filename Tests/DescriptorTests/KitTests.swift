@@ -14,7 +14,7 @@ import Testing
     let outcome = try Command([Products.ferry, "plugins", "test", path, "--run"]).run()
     #expect(outcome.code != 0)
     #expect(outcome.output.contains("broken  a digest tells every state from every other"))
-    #expect(outcome.output.contains("the rule is 'Digest.' in docs/abi.md"))
+    #expect(outcome.output.contains("the rule: docs/abi.md#digest"))
     #expect(outcome.output.contains("kept    a run goes forward again after deactivate"), "\(outcome.output)")
     #expect(outcome.errors.contains("not kept"), "\(outcome.errors)")
   }

@@ -132,7 +132,10 @@ final class DescriptorInstance: HostedInstance, @unchecked Sendable {
     lseek(file.number, 0, SEEK_SET)
     let root = try SHA256.hex(of: file)
     guard lseek(file.number, 0, SEEK_END) > 0 else { throw FerryError(.internal, "the steps of 'digest' wrote nothing") }
-    if let listing = call.arguments["listing"]?.string { try list(file, to: listing) }
+    if let listing = call.arguments["listing"]?.string {
+      // A file is one entry, whatever its bytes are.
+      if place?.kind == .file { try Files.replace(listing, with: Array("\(root)\tfile\n".utf8)) } else { try list(file, to: listing) }
+    }
     reply["root"] = .string(root)
     for name in ["entries", "bytes"] where reply[name] == nil { reply[name] = 0 }
     reply["algorithm"] = "sha256"

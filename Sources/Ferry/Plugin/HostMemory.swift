@@ -6,10 +6,22 @@ struct HostMemory: Sendable {
   static let valueLimit = 1 << 20
   private let folder: String
   private let writing = Lock(())
+  private let changes: Lock<Int?>
 
-  init(folder: String) throws {
+  /// `diesAfter`: how many changes of it this process lives to see.
+  init(folder: String, diesAfter: Int? = nil) throws {
     try Files.makeFolder(folder)
     self.folder = folder
+    changes = Lock(diesAfter)
+  }
+
+  /// A change is on disk. Where a test wants to know what becomes of one who dies just then, this is the moment.
+  private func changed() {
+    let isLast = changes.withLock { left in
+      left = left.map { $0 - 1 }
+      return left == 0
+    }
+    if isLast { kill(getpid(), SIGKILL) }
   }
 
   /// The value, or nil.
@@ -24,6 +36,7 @@ struct HostMemory: Sendable {
       throw FerryError(.invalid, "the value of '\(key)' has \(value.count) bytes and may have \(Self.valueLimit)")
     }
     try writing.withLock { _ in try Files.replace(path(key), with: value) }
+    changed()
   }
 
   func remove(_ key: String) throws {
@@ -33,6 +46,7 @@ struct HostMemory: Sendable {
       throw FerryError(errno: errno, "cannot remove \(path)")
     }
     try Files.syncFolder(of: path)
+    changed()
   }
 
   /// What another folder holds, for a look that must change nothing there.

@@ -24,6 +24,8 @@ public struct HostSettings: Sendable {
   public var secrets: [String: [UInt8]]
   /// A call that neither reports progress nor returns for this long is ended.
   public var stall: Duration
+  /// For tests of providers: the host kills itself as soon as its provider's memory has changed so often, and that is on disk.
+  public var diesAfter: Int?
   /// Gets each line of the log that is within its limits.
   public var onLog: @Sendable (LogLevel, String) -> Void
   /// Gets about ten reports a second at most.
@@ -69,7 +71,8 @@ public final class HostProcess: Sendable {
     do {
       let instructions = HostInstructions(
         file: settings.plugin, provider: settings.provider, side: settings.side, run: settings.run, item: settings.item,
-        config: settings.config, folder: settings.folder, secrets: settings.secrets.mapValues { Data($0).base64EncodedString() })
+        config: settings.config, folder: settings.folder, secrets: settings.secrets.mapValues { Data($0).base64EncodedString() },
+        diesAfter: settings.diesAfter)
       _ = try host.request("create", HostMethod.start, instructions)
       return host
     } catch {

@@ -44,6 +44,8 @@ struct HostInstructions: Codable, Sendable {
   var folder: String
   /// Base64 by name.
   var secrets: [String: String]
+  /// At which change of its memory it kills itself.
+  var diesAfter: Int?
 }
 
 /// One call of the provider. Calls are numbered so that a cancellation that overtakes its call, or comes late, hits no other.

@@ -27,7 +27,7 @@ final class HostServices: @unchecked Sendable {
 
   init(_ instructions: HostInstructions, _ connection: RPCConnection) throws {
     self.connection = connection
-    memory = try HostMemory(folder: "\(instructions.folder)/kv")
+    memory = try HostMemory(folder: "\(instructions.folder)/kv", diesAfter: instructions.diesAfter)
     secrets = instructions.secrets.mapValues { Data(base64Encoded: $0).map { Array($0) } ?? [] }
     let folder = "\(instructions.folder)/tmp"
     try Files.makeFolder(folder)

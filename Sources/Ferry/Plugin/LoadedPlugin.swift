@@ -92,7 +92,9 @@ struct LoadedPlugin: HostedPlugin {
       ("release", table.release != nil), ("retire", table.retire != nil),
     ]
     let missing = required.filter { !$0.1 }.map(\.0)
-    guard missing.isEmpty else { throw FerryError(.internal, "has a provider '\(id)' without \(missing.joined(separator: ", "))") }
+    guard missing.isEmpty else {
+      throw FerryError(.internal, "has a provider '\(id)' without \(missing.joined(separator: ", ")) (docs/abi.md#required)")
+    }
   }
 
   private static func isIdentifier(_ id: String) -> Bool {

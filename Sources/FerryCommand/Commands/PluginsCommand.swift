@@ -57,21 +57,42 @@ struct PluginsCommand: ParsableCommand {
     @Argument(help: "The shared library, or the descriptor.") var file: String
     @Flag(
       name: .customLong("run"),
-      help: "Make states, and move, break off and undo them: what docs/abi.md promises of a provider of folders or files.") var runs = false
+      help: "Make states, and move, break off and undo them: what docs/abi.md promises of a provider.") var runs = false
     @Option(help: ArgumentHelp("With --run: the item's other keys, a JSON object.", valueName: "json")) var keys = "{}"
+    @Option(
+      help: ArgumentHelp("With --run: how to make the provider's kind of state, for what is no folder and no file.", valueName: "file"))
+    var specimen: String?
+    @Option(help: ArgumentHelp("With --run: only the checks whose sentence has these words.", valueName: "words")) var only: String?
     @OptionGroup var output: OutputOptions
+
+    /// How the states of a provider are made.
+    private func maker(_ provider: ProviderDescription, _ file: PluginFile, _ specimen: SpecimenFile?, _ executable: String) throws
+      -> (String) throws -> any ConformanceSubject
+    {
+      if let specimen { return { try specimen.subject(in: $0, executable: executable, plugin: file) } }
+      if let maker = try FileSubject.maker(file, provider, executable: executable, keys: JSONValue(parsing: keys).object ?? [:]) {
+        return maker
+      }
+      throw FerryError(
+        .unsupported, "'\(provider.id)' cannot be run without a specimen: its 'from' has neither 'path' nor 'file'",
+        hint: "write one, and name it with --specimen: docs/specimens.md")
+    }
 
     /// Both ends of each provider, in real hosts.
     private func runAll(_ plugin: PluginDescription, _ executable: String) throws {
-      let keys = try JSONValue(parsing: keys).object ?? [:]
+      let specimen = try specimen.map { try SpecimenFile(path: $0) }
+      let checks = ConformanceCheck.all.filter { check in only.map { check.name.contains($0) } ?? true }
       guard let file = plugin.file else { return }
+      let providers = (plugin.module?.providers ?? []).filter { specimen == nil || specimen?.provider == $0.id }
+      guard !checks.isEmpty, !providers.isEmpty else {
+        throw FerryError(
+          .notFound,
+          checks.isEmpty ? "no check has the words '\(only ?? "")'" : "\(self.file) has no provider '\(specimen?.provider ?? "")'",
+          hint: "nothing was run")
+      }
       var reports: [ConformanceReport] = []
-      for provider in plugin.module?.providers ?? [] {
-        guard let report = try ConformanceReport.run(file, provider, executable: executable, keys: keys) else {
-          throw FerryError(
-            .unsupported, "'\(provider.id)' cannot be run by this command: its 'from' has neither 'path' nor 'file'",
-            hint: "what is no folder and no file needs a specimen in Tests/ConformanceTests")
-        }
+      for provider in providers {
+        let report = try ConformanceReport.run(checks, of: provider.id, on: try maker(provider, file, specimen, executable))
         try output.show(report, "\(provider.id)\n\(report.text)")
         reports.append(report)
       }
@@ -79,7 +100,7 @@ struct PluginsCommand: ParsableCommand {
       guard broken.isEmpty else {
         throw FerryError(
           .precondition, "\(broken.count == 1 ? "1 promise is" : "\(broken.count) promises are") not kept",
-          hint: "docs/abi.md has the rules: \(Set(broken.map(\.rule)).sorted().joined(separator: " "))")
+          hint: "the rules: \(Set(broken.map(\.rule)).sorted().joined(separator: " "))")
       }
     }
 
