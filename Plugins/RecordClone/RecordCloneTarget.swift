@@ -44,7 +44,7 @@ struct RecordCloneTarget {
     var made = try kv.get(Self.madeKey, as: Made.self) ?? Made(store: !Files.exists(path), set: false, filterBefore: nil)
     // What will be made is on disk before it is made.
     try kv.put(Self.madeKey, made)
-    if made.store && !Files.exists(path) && !Files.exists(staged) { _ = try RecordStore(creating: staged, project: project) }
+    if made.store && !Files.exists(path) { try makeStaged() }
     let store = try open()
     let id = id(in: store)
     let known = try store.cloneSet(id)
@@ -62,6 +62,19 @@ struct RecordCloneTarget {
     try store.put(set)
     return set
   }
+
+  /// Unless it is there whole: a process, or the disk's room, may have come to its end in the middle of making it.
+  private func makeStaged() throws {
+    if Files.exists(staged) {
+      do {
+        _ = try RecordStore(path: staged)
+        return
+      } catch let error as FerryError where error.class == .invalid { try removeStaged() }
+    }
+    _ = try RecordStore(creating: staged, project: project)
+  }
+
+  private func removeStaged() throws { for ending in ["-wal", "-shm", ""] { try Files.remove(staged + ending) } }
 
   func activate() throws {
     guard isNew, Files.exists(staged) else { return }
@@ -88,7 +101,7 @@ struct RecordCloneTarget {
   func discard() throws {
     guard let made = try kv.get(Self.madeKey, as: Made.self) else { return }
     if made.store {
-      for ending in ["-wal", "-shm", ""] { try Files.remove(staged + ending) }
+      try removeStaged()
     } else if Files.exists(path) {
       let store = try RecordStore(path: path)
       let id = id(in: store)

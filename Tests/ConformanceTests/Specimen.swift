@@ -215,7 +215,12 @@ final class Subject: ConformanceSubject {
   /// Other checks are at work on an engine's disk.
   func takeRoom() throws -> String? {
     if specimen.contained != nil { return "the engine is not this check's alone; EngineTests has a full disk" }
-    return try disk.take(on: Files.parent(of: to), kilobytes: specimen == .recordClone ? 64 : 1024)
+    guard specimen == .recordClone else { return try disk.take(on: Files.parent(of: to), kilobytes: 1024) }
+    let more = (0..<5000).map {
+      RecordStore.Edit.add(["id": .ref(HRef("more\($0)")), "point": .marker, "dis": .string("more of them \($0)")])
+    }
+    try RecordStore(path: from).commit(more)
+    return try disk.take(on: Files.parent(of: to), kilobytes: 512)
   }
   func makeRoom() throws { try disk.grow() }
   func end() { disk.end() }
