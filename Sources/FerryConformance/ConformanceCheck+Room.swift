@@ -27,15 +27,17 @@ extension ConformanceCheck {
 }
 
 extension Verdict {
-  /// A run does not get through its first pass.
+  /// A run does not get to its verify. A store between the ends may take the first passes.
   fileprivate func hasNoRoom(_ subject: any ConformanceSubject) throws {
     let error = refused("a pass to a disk that is too small") {
       try subject.ends.prepare()
       try subject.ends.pass()
+      try subject.ends.freezeAndFinish()
     }
     expect(
       error?.class != .internal && error?.class != .cancelled, "the error is '\(error?.class.rawValue ?? "")': \(error?.message ?? "")")
     // What the processes have open would keep its place on the disk.
     subject.ends.killBoth()
+    try subject.ends.call(.source, .thaw)
   }
 }
