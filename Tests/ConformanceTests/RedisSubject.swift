@@ -16,7 +16,7 @@ final class RedisSubject: ConformanceSubject {
     try from.fill()
     harness = try Harness(
       product: "redis-keys", provider: "redis-keys", folder: TemporaryFolder(), from: ["server": .string(from.server)],
-      to: ["server": .string(to.server)], keys: ["keys": ["*"], "replace": true])
+      to: ["server": .string(to.server)], keys: ["keys": ["*"], "replace": true, "allow-empty": true])
   }
 
   var ends: ItemEnds { harness }
@@ -30,6 +30,8 @@ final class RedisSubject: ConformanceSubject {
 
   /// What a key holds stays, but not for ever.
   func touch() throws { try from.ask("PEXPIRE", "hash", "86400000") }
+
+  func empty() throws { try from.ask("FLUSHALL") }
 
   func occupy() throws {
     try to.ask("SET", "precious", "precious")
@@ -45,5 +47,5 @@ final class RedisSubject: ConformanceSubject {
     return (from + to.filter { !taken.contains(name($0)) }).sorted()
   }
 
-  var residue: [String] { (try? to.names().filter { $0.hasPrefix(".ferry-") }) ?? ["Redis does not answer"] }
+  func residue() throws -> [String] { try to.names().filter { $0.hasPrefix(".ferry-") } }
 }
