@@ -142,7 +142,9 @@ state:
         self.shell(f"{one} exec -i web bash -c 'tar xPf - -C /' < {target}/layer.tar")
         seconds = time.perf_counter() - begin
         outage = self.came_back()
-        self.docker("one", "rm", "helper")
+        # As it was before, without what the helper had mounted.
+        self.docker("one", "rm", "--force", "web", "helper")
+        self.start_again("--volume", "web-data:/data")
         for folder in (backup, target):
             shutil.rmtree(folder)
         return seconds, outage
