@@ -216,11 +216,11 @@ final class Subject: ConformanceSubject {
   func takeRoom() throws -> String? {
     if specimen.contained != nil { return "the engine is not this check's alone; EngineTests has a full disk" }
     guard specimen == .recordClone else { return try disk.take(on: Files.parent(of: to), kilobytes: 1024) }
-    let more = (0..<5000).map {
+    let more = (0..<20000).map {
       RecordStore.Edit.add(["id": .ref(HRef("more\($0)")), "point": .marker, "dis": .string("more of them \($0)")])
     }
     try RecordStore(path: from).commit(more)
-    return try disk.take(on: Files.parent(of: to), kilobytes: 512)
+    return try disk.take(on: Files.parent(of: to), kilobytes: 1536)
   }
   func makeRoom() throws { try disk.grow() }
   func end() { disk.end() }
