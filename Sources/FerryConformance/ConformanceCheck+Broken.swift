@@ -103,7 +103,9 @@ extension ConformanceCheck {
 
   /// A pass through a wire that `take` watches over: it says how many bytes of a block may go on, and where that is not all the wire breaks.
   /// Answers whether both ends took the pass for a success.
-  private static func pass(_ ends: ItemEnds, final: Bool = false, _ take: @escaping @Sendable (_ from: Side, _ count: Int) -> Int) throws -> Bool {
+  private static func pass(_ ends: ItemEnds, final: Bool = false, _ take: @escaping @Sendable (_ from: Side, _ count: Int) -> Int) throws
+    -> Bool
+  {
     let (left, near) = try Descriptor.socketPair()
     let (right, far) = try Descriptor.socketPair()
     for (side, from, to) in [(Side.source, near, far), (.destination, far, near)] {
