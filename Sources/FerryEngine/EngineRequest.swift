@@ -146,7 +146,8 @@ enum Waiting {
     var rest = bytes[...]
     while !rest.isEmpty {
       try wait(descriptor, POLLOUT, cancellation)
-      let written = Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+      // A pipe that has room has it for so much; a write of more would wait for the rest, and nothing would end it.
+      let written = Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, min(rest.count, Int(PIPE_BUF)))
       if written < 0 && (errno == EINTR || errno == EAGAIN) { continue }
       guard written > 0 else { throw FerryError(errno: errno, "cannot pass on what the engine sends") }
       rest = rest.dropFirst(written)
