@@ -114,11 +114,10 @@ struct ResticModule: Sendable {
 
   private func podman(_ arguments: [String]) throws -> Command.Outcome {
     guard let user else { return try context.run(Command(["podman"] + arguments, timeout: .seconds(120))) }
-    guard let account = getpwnam(user) else { throw FerryError(.notFound, "there is no user '\(user)' on this node") }
-    let home = String(cString: account.pointee.pw_dir)
+    let account = try Account(user)
     var command = Command(["runuser", "-u", user, "--", "podman"] + arguments, timeout: .seconds(120))
-    command.environment = ["HOME": home, "XDG_RUNTIME_DIR": "/run/user/\(account.pointee.pw_uid)"]
-    command.directory = home
+    command.environment = ["HOME": account.home, "XDG_RUNTIME_DIR": account.runtimeFolder]
+    command.directory = account.home
     return try context.run(command)
   }
 

@@ -70,7 +70,7 @@ struct RsyncConfig: Decodable {
       "replace": {"type": "boolean", "description": "a target that is not empty may be replaced; it is kept until the run has succeeded"}},
      "$defs": {
       "folder": {"type": "string", "pattern": "^/.*[^/]$", "description": "absolute path of a folder"},
-      "user": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$",
+      "user": {"type": "string", "pattern": "\(Account.namePattern)",
         "description": "owners are those that this user's rootless containers see: the user is root there; needs root"}}}
     """
 }

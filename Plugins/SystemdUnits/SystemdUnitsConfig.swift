@@ -28,7 +28,7 @@ struct SystemdUnitsConfig: Decodable {
      "$defs": {
       "end": {"type": "object", "required": ["manager"], "additionalProperties": false, "properties": {
         "manager": {"enum": ["system", "user"], "description": "whose units: the system's, or a user's own"},
-        "user": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$",
+        "user": {"type": "string", "pattern": "\(Account.namePattern)",
           "description": "with manager user: which user's, which takes root; the one as whom Ferry runs unless told"}}},
       "pattern": {"type": "string", "pattern": "^[A-Za-z0-9:_.@*?][A-Za-z0-9:_.@*?-]*$"}}}
     """

@@ -20,6 +20,9 @@ public final class CloneClient {
 
     /// The defaults.
     public init() {}
+
+    /// Whether so many removals at once need somebody's word. A few never do.
+    func isMassRemoval(_ count: Int, of all: Int64) -> Bool { count > 10 && Double(count) > Double(all) * removalShare }
   }
 
   /// How an exchange went.
@@ -376,9 +379,14 @@ public final class CloneClient {
   /// A bad read at the server, or a slip of somebody's hand, looks like this.
   private func guardRemovals(_ count: Int) throws {
     let all = applier.state.digest.count
-    guard !allowsRemovals, !filterWasEdited, count > 10, Double(count) > Double(all) * tuning.removalShare else { return }
-    throw FerryError(
-      .precondition, "clone set @\(id) would lose \(count) of its \(all) clones at once: nothing was removed",
+    guard !allowsRemovals, !filterWasEdited, tuning.isMassRemoval(count, of: all) else { return }
+    throw Self.massRemoval(count, of: all, in: id, "nothing was removed")
+  }
+
+  /// `state`: what has come of it.
+  static func massRemoval(_ count: Int, of all: Int64, in set: String, _ state: String) -> FerryError {
+    FerryError(
+      .precondition, "clone set @\(set) would lose \(count) of its \(all) clones at once: \(state)",
       hint: "if that is meant, say so with `allow-removals: true`", code: "mass-removal")
   }
 }

@@ -86,13 +86,13 @@ public final class HaystackSink {
 
   /// Makes the server's clones what the store has, which must be settled: what it has not is removed. Unless `allowsRemovals`, that may not be more
   /// than a share of them.
-  public func reconcile(allowsRemovals: Bool, removalShare: Double = CloneClient.Tuning().removalShare) throws -> Report {
+  public func reconcile(allowsRemovals: Bool, tuning: CloneClient.Tuning = CloneClient.Tuning()) throws -> Report {
     var report = Report()
     var seen: Set<Int64> = []
     // Rows of one request have the same tags: an empty cell would be one that means nothing to some servers, and no value to others.
     var updates: [[String]: [HDict]] = [:]
     var removals: [HDict] = []
-    var count = 0
+    var count: Int64 = 0
     let row = try store.database.prepare("SELECT rid, tags FROM records WHERE id = ? AND clone_set = ?")
     try forEachClone { record in
       count += 1
@@ -112,10 +112,8 @@ public final class HaystackSink {
       updates[changes.tags.keys.sorted(), default: []].append(changes)
       report.changed += 1
     }
-    guard allowsRemovals || removals.count <= 10 || Double(removals.count) <= Double(count) * removalShare else {
-      throw FerryError(
-        .precondition, "clone set @\(set) would lose \(removals.count) of its \(count) clones at once: nothing was changed at the server",
-        hint: "if that is meant, say so with `allow-removals: true`", code: "mass-removal")
+    guard allowsRemovals || !tuning.isMassRemoval(removals.count, of: count) else {
+      throw CloneClient.massRemoval(removals.count, of: count, in: set, "nothing was changed at the server")
     }
     for rows in updates.values { try commitAll("update", rows) }
     try add(but: seen, &report)

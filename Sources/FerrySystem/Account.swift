@@ -3,6 +3,9 @@ import Glibc
 
 /// A user of this node, as far as Ferry acts for them.
 public struct Account: Sendable, Hashable {
+  /// What a user's name looks like, as JSON Schema takes it: where items name one.
+  public static let namePattern = "^[A-Za-z_][A-Za-z0-9_.-]*$"
+
   /// What the user is called.
   public let name: String
   /// The user's id.

@@ -81,19 +81,27 @@ import Testing
     try from.run("volume", "create", name)
     try Descriptor.open("\(from.mountpoint(name))/file", O_WRONLY | O_CREAT).write([1])
     try to.run("volume", "create", name)
-    let refused = try move(from, name, to, keys: ["replace": true])
-    #expect(try refused.notices(.destination).first?.contains("could not be given back") == true)
-    try refused.harness.prepare()
-    #expect(failure { try refused.harness.pass() }?.class == .conflict)
-    try refused.giveUp()
+    try Self.isRefused(move(from, name, to, keys: ["replace": true]))
     try to.run("volume", "rm", name)
-    let allowed = try move(from, name, to)
-    try allowed.harness.prepare()
-    try allowed.harness.pass()
-    #expect(failure { try allowed.harness.call(.destination, .activate) }?.class == .precondition, "nothing is in it yet")
-    try allowed.harness.pass(final: true)
-    try allowed.giveUp()
+    try Self.isGivenUp(move(from, name, to))
     #expect(try !to.call("volume", "inspect", name).succeeded)
+  }
+
+  /// What is there already is no target, whoever says `replace`.
+  static func isRefused(_ move: Move) throws {
+    #expect(try move.notices(.destination).first?.contains("could not be given back") == true)
+    try move.harness.prepare()
+    #expect(failure { try move.harness.pass() }?.class == .conflict)
+    try move.giveUp()
+  }
+
+  /// What is made stays empty until the final pass; then the run is given up.
+  static func isGivenUp(_ move: Move) throws {
+    try move.harness.prepare()
+    try move.harness.pass()
+    #expect(failure { try move.harness.call(.destination, .activate) }?.class == .precondition, "nothing is in it yet")
+    try move.harness.pass(final: true)
+    try move.giveUp()
   }
 
   @Test("an engine that is restarted while it is written to fails the pass, and the same pass again makes it right")

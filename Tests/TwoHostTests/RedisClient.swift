@@ -18,7 +18,7 @@ final class RedisClient: Sendable {
   private let over = Lock(false)
   private let ended = Signal()
 
-  /// Begins to write.
+  /// Begins to write. What is refused before the first is accepted is no attempt: the server is about to start.
   init(_ addresses: [String]) {
     self.addresses = addresses
     Threads.detach { [self] in
@@ -28,7 +28,9 @@ final class RedisClient: Sendable {
         if over.withLock({ $0 }) { break }
         let began = wallClock()
         let accepted = append(number, to: addresses[turn % addresses.count], &line)
-        attempts.withLock { $0.append(Attempt(number: number, began: began, ended: wallClock(), accepted: accepted)) }
+        attempts.withLock {
+          if accepted || !$0.isEmpty { $0.append(Attempt(number: number, began: began, ended: wallClock(), accepted: accepted)) }
+        }
         if !accepted { (turn, line) = (turn + 1, nil) }
         // As fast as a client that has something else to do.
         usleep(2000)
