@@ -57,7 +57,7 @@ struct DistantLayer {
     if opaque.isEmpty { return [] }
     let copied = try TreeWriter(root: root, form: options.form)
     let reference = try engine.createContainer(
-      ContainerEngine.helperName, ["Image": .string(container.image), "Cmd": ["/none"], "HostConfig": ["NetworkMode": "none"]])
+      Helper.name, ["Image": .string(container.image), "Cmd": ["/none"], "HostConfig": ["NetworkMode": "none"]])
     defer { try? engine.removeContainer(reference, andAnonymousVolumes: true) }
     return try opaque.flatMap { folder in
       try names(in: folder, of: reference).map { TreePath.joined(folder, $0) }.filter { path in

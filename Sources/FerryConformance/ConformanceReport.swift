@@ -28,8 +28,10 @@ public struct ConformanceReport: Sendable, Codable {
     _ checks: [ConformanceCheck] = ConformanceCheck.all, of provider: String, on make: (_ folder: String) throws -> any ConformanceSubject
   ) throws -> ConformanceReport {
     let lines = try checks.map { check in
-      let folder = try Files.makeOwnFolder("/tmp/ferry-kit", orSay: "cannot make a temporary folder")
-      defer { try? Files.remove(folder) }
+      // Sockets that are made below it want a short path.
+      let place = try TransientFolder("/tmp/ferry-kit", orSay: "cannot make a temporary folder")
+      defer { place.remove() }
+      let folder = place.path
       let outcome = check.run { try make(folder) }
       return Line(check: check.name, rule: check.rule.address, complaints: outcome.complaints, notRun: outcome.notRun)
     }

@@ -28,25 +28,22 @@ extension ContainerEngine {
     return try result.get()
   }
 
-  /// A name for a container that helps and is gone again; another each time.
-  public static var helperName: String { "ferry-helper-\(getpid())-\(UInt32.random(in: 0 ... .max))" }
-
   /// Runs `body` with a container that has something mounted at a place and is never started; afterwards nothing is left of it. Its image is empty,
   /// so none has to be there. `kind` is `volume` or, for a folder of the engine's machine, `bind`.
   public func withHelper<Value>(
     _ kind: String, _ source: String, at place: String, _ body: (_ container: String) throws -> Value
   ) throws -> Value {
     // Of no registry, else Podman looks for it where Docker's images come from; and Podman imports under no other tag.
-    let name = Self.helperName
-    let image = "localhost/\(name):latest"
+    let name = Helper.name
+    let image = Helper.image(of: name)
     try Self.joined({ try Self.writeEmptyArchive($0) }) { tar in
       _ = try client.ask(
-        "POST", ["images", "create"], query: [("fromSrc", "-"), ("repo", "localhost/\(name)"), ("tag", "latest")], body: .tar(tar))
+        "POST", ["images", "create"], query: [("fromSrc", "-"), ("repo", image), ("tag", "latest")], body: .tar(tar))
     }
-    defer { _ = try? client.ask("DELETE", ["images", image], query: [("force", "true")]) }
+    defer { try? removeImage("\(image):latest") }
     let mount: JSONValue = ["Type": .string(kind), "Source": .string(source), "Target": .string(place)]
     let id = try createContainer(
-      name, ["Image": .string(image), "Cmd": ["/none"], "HostConfig": ["Mounts": [mount], "NetworkMode": "none"]])
+      name, ["Image": .string("\(image):latest"), "Cmd": ["/none"], "HostConfig": ["Mounts": [mount], "NetworkMode": "none"]])
     defer { try? removeContainer(id) }
     return try body(id)
   }

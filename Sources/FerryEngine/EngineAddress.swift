@@ -46,7 +46,7 @@ public struct EngineAddress: Sendable, Hashable, CustomStringConvertible {
     if let named = environment[kind == .docker ? "DOCKER_HOST" : "CONTAINER_HOST"], !named.isEmpty { return [try EngineAddress(named)] }
     var paths: [String] = []
     if geteuid() != 0 {
-      let runtime = environment["XDG_RUNTIME_DIR"] ?? "/run/user/\(geteuid())"
+      let runtime = Environment.runtimeFolder
       paths.append(kind == .docker ? "\(runtime)/docker.sock" : "\(runtime)/podman/podman.sock")
     }
     if kind == .docker { paths.append("/var/run/docker.sock") } else if geteuid() == 0 { paths.append("/run/podman/podman.sock") }

@@ -13,6 +13,7 @@ final class PodmanService: Sendable {
     // 108 bytes are all that the kernel has for a socket's path, and the name takes up to 37 of them.
     let own = folder.utf8.count < 70 ? folder : (geteuid() == 0 ? "/run" : Environment.all["XDG_RUNTIME_DIR"] ?? "/tmp")
     let place = account?.runtimeFolder ?? own
+    Self.sweep(place)
     socket = "\(place)/ferry-podman-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
     address = try EngineAddress(socket)
     let null = try Descriptor.open("/dev/null", O_RDWR)
@@ -40,6 +41,16 @@ final class PodmanService: Sendable {
     }
     end()
     throw FerryError(.retry, "`podman system service` does not answer within a minute")
+  }
+
+  /// What services of processes that were killed have left.
+  private static func sweep(_ folder: String) {
+    for name in Files.names(in: folder) where name.hasPrefix("ferry-podman-") {
+      guard let pid = name.split(separator: "-").dropFirst(2).first.flatMap({ Int32($0) }), ProcessIdentity(pid: pid) == nil,
+        let address = try? EngineAddress("\(folder)/\(name)"), !address.answers
+      else { continue }
+      unlink("\(folder)/\(name)")
+    }
   }
 
   deinit { end() }

@@ -24,6 +24,8 @@ open class EngineProvider {
     if let opened { return opened }
     let account = try user.map { try Account($0) }
     let engine = try ContainerEngine(kind, at: address, of: account, folder: context.temporaryFolder) { [context] in context.cancellation }
+    // An engine that does not let Ferry look for them still does its work.
+    try? engine.removeLeftHelpers()
     opened = engine
     return engine
   }

@@ -46,7 +46,8 @@ public struct Account: Sendable, Hashable {
   /// Whether this process is the user's already.
   public var isOwn: Bool { user == geteuid() }
   /// Where the sockets of the user's systemd and engines are.
-  public var runtimeFolder: String { "/run/user/\(user)" }
+  public var runtimeFolder: String { Self.runtimeFolder(of: user) }
+  static func runtimeFolder(of user: UInt32) -> String { "/run/user/\(user)" }
 
   /// What a program of theirs begins with. Of this process's environment another user gets where programs are and which language is spoken.
   var environment: [String: String] {

@@ -94,6 +94,12 @@ public enum Environment {
     }
     return variables
   }
+
+  /// Where the sockets of this user's systemd and engines are. A login by ssh, or a service, may not have been told.
+  public static var runtimeFolder: String { all["XDG_RUNTIME_DIR"] ?? Account.runtimeFolder(of: geteuid()) }
+
+  /// Where files go that nobody keeps.
+  public static var temporaryFolder: String { all["TMPDIR"] ?? "/tmp" }
 }
 
 func withCStrings<Result>(_ strings: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result) -> Result {

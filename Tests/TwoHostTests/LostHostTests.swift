@@ -109,4 +109,23 @@ import Testing
       #expect(!world.serves("b"))
     }
   }
+
+  @Test("what a killed controller had on its own disk is gone after the next command")
+  func leftovers() async throws {
+    try await Threads.run {
+      let world = try World(hosts: ["a", "b"])
+      let own = world.folder("own")
+      try Files.makeFolder(own)
+      func ferry(_ arguments: String..., fault: String? = nil) throws -> Command.Outcome {
+        try world.command(arguments, environment: ["FERRY_FAULT": fault, "XDG_RUNTIME_DIR": own, "TMPDIR": own]).run()
+      }
+      let killed = try ferry("run", world.manifestFile(), fault: "controller@copy#1 concluded")
+      try #require(killed.code == 128 + SIGKILL)
+      #expect(Files.names(in: own).count == 2, "one for each node: \(Files.names(in: own))")
+      let undone = try ferry("rollback", try #require(try world.onlyRun()).id)
+      #expect(undone.code == 0, "\(undone)")
+      #expect(Files.names(in: own) == [])
+      #expect(try world.complaints(serving: "a") == [])
+    }
+  }
 }

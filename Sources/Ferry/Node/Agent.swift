@@ -13,6 +13,8 @@ final class Agent: Sendable {
     let node: NodeSession
     let request: OpenRequest
     let channels: ChannelDesk
+    /// A visitor's home.
+    let place: TransientFolder?
   }
 
   /// An agent for a node's home.
@@ -38,7 +40,7 @@ final class Agent: Sendable {
     guard let open = session.withLock({ $0 }) else { return }
     open.node.end()
     open.channels.abort()
-    if open.request.visitor { try? Files.remove(open.node.surroundings.store.home) }
+    open.place?.remove()
   }
 
   private func answer(_ method: AgentMethod, _ params: JSONValue) throws -> JSONValue {
@@ -117,10 +119,13 @@ final class Agent: Sendable {
     let report: @Sendable (NodeReport) -> Void = { if let controller { Agent.tell(controller, $0) } }
     var store = NodeStore(home: home)
     var record = proposal
+    var place: TransientFolder?
     if request.visitor {
       // What a look needs on disk goes with it.
       let known = store.folder(try NodeStore.checked(run: proposal.run), proposal.side)
-      store = NodeStore(home: "\(Environment.all["TMPDIR"] ?? "/tmp")/ferry-look-\(Hex.random(8))")
+      let own = try TransientFolder("\(Environment.temporaryFolder)/ferry-look", orSay: "cannot make a temporary folder")
+      place = own
+      store = NodeStore(home: own.path)
       let folder = store.folder(proposal.run, proposal.side)
       try Files.makeFolder(folder)
       for item in proposal.items { try HostMemory.copy(from: "\(known)/items/\(item.name)/kv", to: "\(folder)/items/\(item.name)/kv") }
@@ -143,7 +148,7 @@ final class Agent: Sendable {
         executable: configuration.executable,
         report: report), record: record, epoch: record.epoch, secrets: SecretResolver(sent: sent), stall: request.stall)
     let channels = ChannelDesk(home: store.home, side: record.side, bandwidth: record.side == .source ? request.bandwidth : nil)
-    session.withLock { $0 = OpenSession(node: node, request: request, channels: channels) }
+    session.withLock { $0 = OpenSession(node: node, request: request, channels: channels, place: place) }
     let providers = Set(record.items.map(\.provider))
     let plugins = Dictionary(uniqueKeysWithValues: providers.compactMap { id in (try? catalog.provider(id)).map { (id, $0) } })
     return try JSONValue(encoding: OpenReply(record: record, plugins: plugins))

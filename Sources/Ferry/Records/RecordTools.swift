@@ -139,9 +139,9 @@ public struct RecordTools {
   public func verify(against server: String) throws -> [Comparison] {
     let other = try RecordStore(path: Self.path(server))
     return try store.cloneSets().filter { [other.project, ""].contains($0.server) || other.project.isEmpty }.map { set in
-      let folder = "/tmp/ferry-verify-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
-      try Files.makeFolder(folder)
-      defer { try? Files.remove(folder) }
+      let place = try TransientFolder("\(Environment.temporaryFolder)/ferry-verify", orSay: "cannot make a temporary folder")
+      defer { place.remove() }
+      let folder = place.path
       let ours = try ContentDigest.clones(store, set.id, listing: "\(folder)/ours")
       let theirs = try ContentDigest.progenitors(other, Filter(set.filter), client: store.project, listing: "\(folder)/theirs")
       var different: [String] = []

@@ -87,8 +87,9 @@ struct Deployment: Sendable {
   }
 
   private func pack(_ packer: String?, into stream: Descriptor) throws {
-    let folder = try Self.temporaryFolder()
-    defer { try? Files.remove(folder) }
+    let place = try TransientFolder("\(Environment.temporaryFolder)/ferry-tree", orSay: "cannot make a temporary folder")
+    defer { place.remove() }
+    let folder = place.path
     for file in tree.files {
       try Files.makeFolder(Files.parent(of: "\(folder)/\(file.path)"), mode: 0o755)
       guard symlink(file.source, "\(folder)/\(file.path)") == 0 else { throw FerryError(errno: errno, "cannot lay out \(file.path)") }
@@ -105,10 +106,6 @@ struct Deployment: Sendable {
     guard outcome.succeeded || outcome.code == 141 || outcome.errors.contains("roken pipe") else {
       throw FerryError(.io, "cannot pack ferry's own tree: \(outcome.reason)", hint: "nothing was changed")
     }
-  }
-
-  private static func temporaryFolder() throws -> String {
-    try Files.makeOwnFolder("\(Environment.all["TMPDIR"] ?? "/tmp")/ferry-tree", orSay: "cannot make a temporary folder")
   }
 
   // MARK: Failing

@@ -15,7 +15,8 @@ final class SSHTransport: NodeTransport {
   private let spec: NodeSpec
   private let configuration: Engine.Configuration
   /// Of the control sockets.
-  let folder: String
+  var folder: String { place.path }
+  private let place: TransientFolder
   private let state = Lock(State())
   /// One login at a time: the next stream may share it.
   private let starting = Lock(())
@@ -43,11 +44,9 @@ final class SSHTransport: NodeTransport {
     self.configuration = configuration
     name = spec.name
     address = try SSHAddress(spec.node)
-    folder = try Self.makeControlFolder()
+    place = try Self.makeControlFolder()
     try Files.replace("\(folder)/config", with: Array(Self.settings(configuration.sshConfig).utf8))
   }
-
-  deinit { try? Files.remove(folder) }
 
   func start(_ arguments: [String]) throws -> NodeProcess {
     let deployment = spec.deploy ? Deployment(transport: self, tree: try tree()) : nil
@@ -81,7 +80,7 @@ final class SSHTransport: NodeTransport {
     }
     for process in processes { process.end(grace: .seconds(10)) }
     // Those that share a login have it by now. A command that ends does not wait for anybody, and must leave nothing.
-    try? Files.remove(folder)
+    place.remove()
   }
 
   /// Runs a script on the node; returns once its marker has come, with what stood behind it.
@@ -156,10 +155,10 @@ final class SSHTransport: NodeTransport {
   }
 
   /// For this user alone, and short: a socket's address holds 107 bytes, and ssh adds 17 to it for a moment.
-  private static func makeControlFolder() throws -> String {
+  private static func makeControlFolder() throws -> TransientFolder {
     let runtime = Environment.all["XDG_RUNTIME_DIR"] ?? ""
     let base = !runtime.isEmpty && runtime.utf8.count < 60 && access(runtime, W_OK) == 0 ? runtime : "/tmp"
-    return try Files.makeOwnFolder("\(base)/ferry", orSay: "cannot make a folder for ssh's control socket in \(base)")
+    return try TransientFolder("\(base)/ferry-ssh", orSay: "cannot make a folder for ssh's control socket in \(base)")
   }
 
   // MARK: The first word
