@@ -57,8 +57,7 @@ struct UnitManager {
 
   private func systemctl(_ arguments: [String]) throws -> Command.Outcome {
     var environment: [String: String?] = ["LC_ALL": "C", "SYSTEMD_COLORS": "0"]
-    // An agent that came by ssh, or as a service, may lack what a login gives.
-    if isUser, user == nil, Environment.all["XDG_RUNTIME_DIR"] == nil { environment["XDG_RUNTIME_DIR"] = "/run/user/\(getuid())" }
+    if isUser, user == nil { environment["XDG_RUNTIME_DIR"] = Environment.runtimeFolder }
     var command = Command(
       ["systemctl", isUser ? "--user" : "--system", "--no-ask-password", "--no-pager"] + arguments, environment: environment,
       timeout: .seconds(120))

@@ -32,11 +32,9 @@ struct UnitManager: Sendable {
   }
 
   func systemctl(_ arguments: [String]) throws -> Command.Outcome {
-    // A login by ssh may lack it.
-    let lacking = user && Environment.all["XDG_RUNTIME_DIR"] == nil
-    return try Command(
+    try Command(
       ["systemctl", user ? "--user" : "--system", "--no-ask-password", "--no-pager"] + arguments,
-      environment: lacking ? ["XDG_RUNTIME_DIR": "/run/user/\(getuid())"] : [:], timeout: .seconds(90)
+      environment: user ? ["XDG_RUNTIME_DIR": Environment.runtimeFolder] : [:], timeout: .seconds(90)
     ).run()
   }
 

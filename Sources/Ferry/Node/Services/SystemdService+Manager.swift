@@ -43,9 +43,8 @@ extension SystemdService {
 
   func systemctl(_ arguments: [String], timeout: Duration) throws -> Command.Outcome {
     // An agent that came by ssh, or as a service, may lack what a login gives.
-    let lacking =
-      isUsers && context.user == nil && Environment.all["XDG_RUNTIME_DIR"] == nil && context.end.environment["XDG_RUNTIME_DIR"] == nil
-    let prefix = lacking ? ["env", "XDG_RUNTIME_DIR=/run/user/\(getuid())"] : []
+    let isOwn = isUsers && context.user == nil && context.end.environment["XDG_RUNTIME_DIR"] == nil
+    let prefix = isOwn ? ["env", "XDG_RUNTIME_DIR=\(Environment.runtimeFolder)"] : []
     return try context.command(
       prefix + ["systemctl", isUsers ? "--user" : "--system", "--no-ask-password", "--no-pager"] + arguments, timeout: timeout)
   }
