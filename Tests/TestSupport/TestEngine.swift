@@ -37,7 +37,8 @@ public final class TestEngine: Sendable {
     return reasons.isEmpty
   }()
 
-  /// A containers.conf for Podman as it works where tests are run; its last table is `[engine]`.
+  /// A containers.conf for Podman as it works where tests are run; its last table is `[engine]`. Locks in shared memory would be one file for all
+  /// storages of a user, and those that a killed test has taken stay taken.
   public static let podmanSettings = """
     [containers]
     default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -45,6 +46,7 @@ public final class TestEngine: Sendable {
     runtime = "runc"
     cgroup_manager = "cgroupfs"
     events_logger = "file"
+    lock_type = "file"
 
     """
 

@@ -5,13 +5,11 @@ import HostSupport
 import TestSupport
 
 /// Two hosts, `a` and `b`, with an engine of their own each, and an image `box` of a static busybox at `a`.
-final class EngineHosts: Sendable {
+final class EngineHosts: HostedEngines {
   let kind: TestEngine.Kind
   let folder: TemporaryFolder
   let hosts: TestHosts
   let ferry: String
-  /// The controller's folder, whichever host it is called on.
-  var state: String { folder("state") }
 
   init(_ tree: String, _ kind: TestEngine.Kind = .docker) throws {
     self.kind = kind
@@ -53,31 +51,6 @@ final class EngineHosts: Sendable {
       )
       try? waitFor("the end of dockerd") { try self.call(host.name, "[ ! -e /run/docker.pid ]").succeeded }
     }
-  }
-
-  func call(_ host: String, _ line: String) throws -> Command.Outcome {
-    try hosts[host].command(["/bin/sh", "-c", "PATH=/usr/local/bin:$PATH; \(line)"]).run()
-  }
-  @discardableResult func run(_ host: String, _ line: String) throws -> String {
-    let outcome = try call(host, line)
-    guard outcome.succeeded else { throw FerryError(.internal, "\(host): \(line): \(outcome.reason)") }
-    return outcome.output
-  }
-
-  /// `ferry` with both hosts' keys, on this machine or, as a person there types it, on a host.
-  func ferry(on host: String? = nil, fault: String? = nil, _ arguments: String...) throws -> Command.Outcome {
-    var settings = ["HOME": folder.path, "FERRY_SSH_CONFIG": hosts.sshConfig, "FERRY_STATE": state]
-    settings["FERRY_FAULT"] = fault
-    var command: Command
-    if let host {
-      settings["PATH"] = "/usr/local/bin:\(Environment.all["PATH"] ?? ""):/usr/sbin"
-      command = try hosts[host].command(["env"] + settings.map { "\($0)=\($1)" } + [ferry] + arguments)
-    } else {
-      command = Command([ferry] + arguments, environment: settings.mapValues { $0 })
-    }
-    command.timeout = .seconds(300)
-    command.output = .capture(limit: 4 << 20)
-    return try command.run()
   }
 
   /// What keeps the draft that `ferry init` writes from being what `ferry move` runs: from the services on, comments included, it is the same text.

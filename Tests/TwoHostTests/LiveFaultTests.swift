@@ -20,7 +20,7 @@ import Testing
     let podmans = try Podmans(#require(Needs.tree))
     try podmans.count("calm")
     let list = podmans.folder("points")
-    let calm = try podmans.ferry("run", podmans.manifest("calm"), "--json", fault: "list:\(list)")
+    let calm = try podmans.ferry(fault: "list:\(list)", "run", podmans.manifest("calm"), "--json")
     #expect(calm.succeeded, "\(calm.reason) \(calm.output.suffix(3000))")
     let points = try podmans.folder.read("points").split(separator: "\n").map(String.init)
     try podmans.run("b", "podman rm --force --time 0 calm; podman volume rm calm-data")
@@ -43,7 +43,7 @@ import Testing
   /// One run with one loss, and the way out of it.
   private func complaints(_ podmans: Podmans, _ name: String, _ victim: String, _ point: String) throws -> [String] {
     try podmans.count(name)
-    let first = try podmans.ferry("run", podmans.manifest(name), "--json", fault: "\(victim)@\(point)")
+    let first = try podmans.ferry(fault: "\(victim)@\(point)", "run", podmans.manifest(name), "--json")
     var last = first
     for _ in 0..<3 where ![0, 1].contains(last.code) {
       // What is left behind goes on; the run that has already taken over cannot go back.

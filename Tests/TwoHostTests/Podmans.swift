@@ -4,10 +4,10 @@ import HostSupport
 import TestSupport
 
 /// Two hosts with a Podman, a runc and a criu each, which keep their files in the same folders: each has its own /var/lib and /run.
-final class Podmans: Sendable {
+final class Podmans: HostedEngines {
   let folder: TemporaryFolder
   let hosts: TestHosts
-  private let ferry: String
+  let ferry: String
 
   /// With an image `box` at the first, which the second has not.
   init(_ tree: String, _ names: [String] = ["a", "b"]) throws {
@@ -40,13 +40,6 @@ final class Podmans: Sendable {
   /// What runc is on a host; the script may do something else before it.
   func runtime(_ host: String, _ before: String = "") throws {
     try hosts[host].program("runc", "#!/bin/sh\n\(before)\nexec /usr/sbin/runc \"$@\"\n")
-  }
-
-  func call(_ host: String, _ line: String) throws -> Command.Outcome { try hosts[host].command(["/bin/sh", "-c", line]).run() }
-  @discardableResult func run(_ host: String, _ line: String) throws -> String {
-    let outcome = try call(host, line)
-    guard outcome.succeeded else { throw FerryError(.internal, "\(host): \(line): \(outcome.reason)") }
-    return outcome.output
   }
 
   // MARK: What runs in the container
@@ -119,23 +112,5 @@ final class Podmans: Sendable {
           after: [volumes]
           \(keys)
       """)
-  }
-
-  func ferry(_ arguments: String..., fault: String? = nil) throws -> Command.Outcome {
-    try outcome(Command([ferry] + arguments, environment: ["FERRY_FAULT": fault]))
-  }
-
-  /// As a person at a host types it.
-  func ferry(on host: String, _ arguments: String...) throws -> Command.Outcome {
-    try outcome(hosts[host].command(["env", "HOME=\(folder.path)", "FERRY_SSH_CONFIG=\(hosts.sshConfig)", ferry] + arguments))
-  }
-
-  private func outcome(_ command: Command) throws -> Command.Outcome {
-    var command = command
-    command.environment.merge(["HOME": folder.path, "FERRY_SSH_CONFIG": hosts.sshConfig]) { own, _ in own }
-    command.environment["HOME"] = folder.path
-    command.timeout = .seconds(300)
-    command.output = .capture(limit: 4 << 20)
-    return try command.run()
   }
 }
