@@ -121,6 +121,7 @@ import Testing
     #expect(failure?.class == .retry && relay.isDone, "\(failure?.description ?? "no error")")
     #expect(PluginHarness.failure { try move.harness.call(.destination, .activate) }?.class == .precondition)
     move.harness.killBoth()
+    try waitFor("the engine to be back", seconds: 120) { relay.isOver }
     unlink("\(try from.mountpoint(name))/7")
     try move.harness.pass(final: true)
     #expect(try move.harness.digest(.source) == move.harness.digest(.destination))

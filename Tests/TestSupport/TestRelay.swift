@@ -6,6 +6,7 @@ import Glibc
 public final class TestRelay: Sendable {
   private let passed = Lock<(bytes: Int, action: (@Sendable () -> Void)?)>((0, nil))
   private let mark: Int
+  private let over = Lock(false)
 
   /// After `mark` bytes `action` is done.
   public init(after mark: Int, _ action: @escaping @Sendable () -> Void) {
@@ -13,8 +14,10 @@ public final class TestRelay: Sendable {
     passed.withLock { $0.action = action }
   }
 
-  /// Whether it was done.
+  /// Whether it was begun. An end that it closes may be told before it is done.
   public var isDone: Bool { passed.withLock { $0.action == nil } }
+  /// Whether it was done to its end.
+  public var isOver: Bool { over.withLock { $0 } }
 
   /// Joins two sockets until either closes.
   public func join(_ one: Descriptor, _ two: Descriptor) {
@@ -47,7 +50,9 @@ public final class TestRelay: Sendable {
       defer { passed.action = nil }
       return passed.action
     }
-    action?()
+    guard let action else { return }
+    action()
+    over.withLock { $0 = true }
   }
 
   /// Listens at a port of its own and joins whoever comes with a port of this machine. Returns the port; listens as long as the process lives.
