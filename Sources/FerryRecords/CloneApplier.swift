@@ -8,9 +8,7 @@ final class CloneApplier {
   private let maker: CloneMaker
   private let relativizer: Relativizer
   private let hasher = RecordHasher()
-  private var clone = PackedBuilder()
   private var absolute: [UInt8] = []
-  private let set: [UInt8]
   private let insert: Statement
   private(set) var applied: Int64 = 0
   private(set) var removed: Int64 = 0
@@ -19,10 +17,10 @@ final class CloneApplier {
     self.store = store
     self.state = state
     maker = CloneMaker(project: store.project, cloneSet: state.id)
-    set = Array(state.id.utf8)
     relativizer = Relativizer(projects: [store.project])
     insert = try store.database.prepare(
       "INSERT INTO records(id, mod, shape, clone_set, clone_mod, tags) VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(id) DO NOTHING")
+    insert.bind(4, state.id)
   }
 
   func note(_ change: (inout CloneState) -> Void) throws {
@@ -98,6 +96,8 @@ final class CloneApplier {
 
   /// One message of records.
   func apply(records payload: [UInt8], now: Int64) throws {
+    var clone = PackedBuilder()
+    var names: [UInt8] = []
     try payload.withUnsafeBytes {
       var reader = MessageReader($0)
       while !reader.isAtEnd {
@@ -109,30 +109,26 @@ final class CloneApplier {
           throw FerryError(.peer, "the server sent a record that is malformed")
         }
         clone.clear()
-        maker.append(tags, mod: mod, now: now, to: &clone)
-        try put(id, mod: mod, now: now)
+        names.removeAll(keepingCapacity: true)
+        maker.append(tags, mod: mod, now: now, to: &clone, &names)
+        let shape = try store.shape(named: names)
+        try clone.bytes.withUnsafeBytes { try put(id, mod: mod, now: now, shape: shape, tags: $0) }
       }
     }
   }
   private static let idName = Array("id".utf8)
 
-  private func put(_ id: UnsafeRawBufferPointer, mod: Int64, now: Int64) throws {
-    try clone.bytes.withUnsafeBytes { tags in
-      try withAbsolute(id) { absolute in
-        let shape = try store.shape(of: tags)
-        store.database.lastRow = 0
-        try set.withUnsafeBytes { set in
-          try insert.bind(1, text: absolute).bind(2, now).bind(3, shape).bind(4, text: set).bind(5, mod).bind(6, blob: tags).run()
-        }
-        let isNew = store.database.lastRow != 0
-        let hash = hasher.hash(id, mod: mod)
-        if isNew {
-          state.digest.add(hash)
-          applied += 1
-          return
-        }
-        try replace(id, absolute, mod: mod, now: now, shape: shape, tags: tags, hash)
+  private func put(_ id: UnsafeRawBufferPointer, mod: Int64, now: Int64, shape: Int64, tags: UnsafeRawBufferPointer) throws {
+    try withAbsolute(id) { absolute in
+      store.database.lastRow = 0
+      // The set was bound once for all.
+      try insert.bind(1, text: absolute).bind(2, now).bind(3, shape).bind(5, mod).bind(6, blob: tags).run()
+      let hash = hasher.hash(id, mod: mod)
+      guard store.database.lastRow != 0 else {
+        return try replace(id, absolute, mod: mod, now: now, shape: shape, tags: tags, hash)
       }
+      state.digest.add(hash)
+      applied += 1
     }
   }
 

@@ -21,29 +21,37 @@ struct CloneMaker {
     tail = builder.bytes
   }
 
-  /// Appends the clone.
-  func append(_ tags: UnsafeRawBufferPointer, mod: Int64, now: Int64, to builder: inout PackedBuilder) {
+  /// Appends the clone, and its tags' names as a shape has them.
+  func append(_ tags: UnsafeRawBufferPointer, mod: Int64, now: Int64, to builder: inout PackedBuilder, _ names: inout [UInt8]) {
     var added = false
-    func add(_ builder: inout PackedBuilder) {
+    func add(_ builder: inout PackedBuilder, _ names: inout [UInt8]) {
       added = true
+      names.append(contentsOf: Self.names)
       builder.raw(head)
-      builder.dateTime(HDateTime(nanoseconds: mod))
+      builder.moment(mod)
       builder.raw(tail)
     }
-    var cursor = PackedCursor(tags)
-    while let tag = cursor.tag() {
-      if !added, Self.isBehindClone(tag.name) { add(&builder) }
-      builder.name(tag.name)
-      if tag.name.count == 3, tag.name[0] == 0x6d, tag.name[1] == 0x6f, tag.name[2] == 0x64 {
-        builder.dateTime(HDateTime(nanoseconds: now))
-        continue
+    var copier = PackedCopier(tags)
+    while let tag = copier.next() {
+      if !added, Self.isBehindClone(tag.name) {
+        copier.catchUp(&builder)
+        add(&builder, &names)
       }
-      tag.value.rewritingRefs(to: &builder) { id, builder in
-        if prefix.isEmpty || CloneForm.isAbsolute(id) { builder.ref(id) } else { builder.ref(prefix, id) }
+      names.append(contentsOf: tag.name)
+      names.append(0x20)
+      if tag.name.count == 3, tag.name[0] == 0x6d, tag.name[1] == 0x6f, tag.name[2] == 0x64 {
+        copier.passOver(&builder)
+        builder.name(tag.name)
+        builder.moment(now)
+      } else if !prefix.isEmpty {
+        copier.rewriteRefs(tag, to: &builder) { CloneForm.absolute($0, prefix, to: &$1) }
       }
     }
-    if !added { add(&builder) }
+    copier.catchUp(&builder)
+    if !added { add(&builder, &names) }
   }
+
+  private static let names = Array("clone cloneMod cloneSetRef ".utf8)
 
   private static let clone = Array("clone".utf8)
 

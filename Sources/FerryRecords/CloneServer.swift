@@ -160,7 +160,7 @@ public final class CloneServer {
   private func sendAll(_ served: ServedSet, _ sender: RecordSender) throws {
     let isFirst = served.seq == nil
     try served.refresh { if isFirst { try sender.add($0) } }
-    if !isFirst { try sender.add(rows: Set(served.rows()), in: store) }
+    if !isFirst { try sender.add(rows: served.rows(), in: store) }
   }
 
   /// Brings the client up to date; says whether it is.
@@ -209,7 +209,7 @@ public final class CloneServer {
         guard encoder.produced + theirs.cells.count <= most + 65536 else { throw CloneConnection.nonsense }
         decoder.add(encoder.next(theirs.cells.count), theirs.cells)
         if decoder.isComplete {
-          return try send(.difference, served, Set(served.rows(of: decoder.ours)), .keys(decoder.theirs), connection, &report)
+          return try send(.difference, served, served.rows(of: decoder.ours), .keys(decoder.theirs), connection, &report)
         }
         var wanted = encoder.produced + encoder.produced / 4
         if let sketch = theirs.sketch {
@@ -236,7 +236,7 @@ public final class CloneServer {
     }
     var ours: Set<UInt64> = []
     for key in keys where theirs.remove(key) == nil { ours.insert(key) }
-    return try send(.manifest, served, Set(served.rows(of: ours)), .keys(theirs), connection, &report)
+    return try send(.manifest, served, served.rows(of: ours), .keys(theirs), connection, &report)
   }
 
   /// Sends what has changed since the client was up to date; says whether there was something to say.
@@ -284,7 +284,7 @@ public final class CloneServer {
       if !keys.isEmpty { try connection.send(.removeKeys, writer.bytes) }
     }
     let sender = RecordSender(connection, relativizer)
-    try sender.add(rows: upserts, in: store)
+    try sender.add(rows: upserts.sorted(), in: store)
     report.removals += Int64(removals.count)
     return try conclude(served, sender, connection, &report)
   }
@@ -333,9 +333,9 @@ private final class RecordSender {
     if batch.bytes.count > 1 << 18 { try flush() }
   }
 
-  func add(rows: Set<Int64>, in store: RecordStore) throws {
+  func add(rows: some Sequence<Int64>, in store: RecordStore) throws {
     let statement = try store.database.prepare("SELECT id, mod, tags FROM records WHERE rid = ?")
-    for rid in rows.sorted() {
+    for rid in rows {
       statement.reset()
       statement.bind(1, rid)
       guard try statement.step() else { continue }

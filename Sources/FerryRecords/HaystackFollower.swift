@@ -76,8 +76,8 @@ public final class HaystackFollower {
   private func read(_ filter: Filter, watches: Bool, _ onward: RecordOutlet?, _ progress: (Int) -> Void) throws {
     let began = ContinuousClock.now
     var ids: [String] = []
-    try mirror.refresh(HaystackQuery(client, filter: filter.text), onward: onward) { count, id in
-      if watches, count <= Self.most { ids.append(id) }
+    try mirror.refresh(HaystackQuery(client, filter: filter.text), onward: onward) { count, record in
+      if watches, count <= Self.most, let id = Mirror.id(record) { ids.append(id) }
       progress(count)
     }
     lastRead = (filter, .now, began.duration(to: .now))

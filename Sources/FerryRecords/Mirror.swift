@@ -36,15 +36,38 @@ public struct RecordOutlet {
 public struct Mirror {
   /// The store.
   public let store: RecordStore
-  /// Whether only persistent tags are kept: what lives in memory only changes all the time, and is no reason to call a record changed.
+  /// What lives in memory only changes all the time, and is no reason to call a record changed.
   private let isPersistent: Bool
 
   /// Opens the mirror at a path, or makes it. `isFiltered`: what it gets was chosen by a filter elsewhere, so tags that are not cloned have no
   /// use here.
   public init(_ path: String, project: String = "", isFiltered: Bool = false) throws {
+    store = try Self.kept(path) ?? Self.made(path, project)
     isPersistent = isFiltered
-    store = try Files.exists(path) ? RecordStore(path: path) : RecordStore(creating: path, project: project)
   }
+
+  private var form: MirrorForm { MirrorForm(project: store.project, isPersistent: isPersistent) }
+
+  /// The mirror that is there already. It can be read anew at any time, so nobody waits for the disk to have it: it does not outlive the system's fall.
+  private static func kept(_ path: String) throws -> RecordStore? {
+    guard Files.exists(path) else { return nil }
+    do {
+      let store = try RecordStore(path: path)
+      guard try store.setting(boot) == ProcessIdentity.currentBoot else { return nil }
+      try store.database.execute(hasty)
+      return store
+    } catch let error as FerryError where error.class == .invalid { return nil }
+  }
+
+  private static func made(_ path: String, _ project: String) throws -> RecordStore {
+    for ending in ["", "-journal", "-wal", "-shm"] { unlink(path + ending) }
+    let store = try RecordStore(creating: path, project: project, journal: "TRUNCATE")
+    try store.database.execute(hasty)
+    try store.database.transaction { try store.set(boot, ProcessIdentity.currentBoot) }
+    return store
+  }
+  private static let hasty = "PRAGMA synchronous=OFF"
+  private static let boot = "boot"
 
   /// What a reading changed.
   public struct Report: Sendable, Hashable {
@@ -60,26 +83,28 @@ public struct Mirror {
   }
 
   /// Makes the store what the source is, or, if that cannot be read to its end, leaves it as it was. A record without `mod` is new when its
-  /// content is. `progress` gets the number of each record and its id as the source has it; `onward` is told what is read while it is.
+  /// content is. `progress` gets the number of each record, and it as the source has it; `onward` is told what is read while it is.
   @discardableResult public func refresh(
-    _ source: some RecordSource, onward: RecordOutlet? = nil, progress: (Int, String) -> Void = { _, _ in }
+    _ source: some RecordSource, onward: RecordOutlet? = nil, progress: (Int, PackedDict) -> Void = { _, _ in }
   ) throws -> Report {
+    let source = ReadAhead(source)
     // Nobody has followed the log of a store that never had a record.
     if try store.head() == 0, try store.isEmpty { return try fill(source, onward, progress) }
     return try transaction {
       var report = Report()
       var seen: [Bool] = []
+      var form = form
       let now = RecordStore.now()
       try source.forEach { record in
-        guard let id = Self.id(record) else { throw FerryError(.peer, "the source has a record without an id") }
-        let (rid, isChanged) = try take(record, id: store.absolute(id), now: now) { rid in
+        guard let id = Self.id(record) else { throw Self.nameless }
+        let (rid, isChanged) = try take(record, id: store.absolute(id), now: now, &form) { rid in
           if Int(rid) < seen.count, seen[Int(rid)] { throw Self.twice(id) }
         }
         if isChanged { report.changed += 1 }
         if Int(rid) >= seen.count { seen.append(contentsOf: repeatElement(false, count: Int(rid) + 1024 - seen.count)) }
         seen[Int(rid)] = true
         report.read += 1
-        progress(report.read, id)
+        progress(report.read, record)
       }
       let all = try store.database.prepare("SELECT rid FROM records")
       var gone: [Int64] = []
@@ -91,24 +116,26 @@ public struct Mirror {
   }
 
   /// The first reading: there is nothing to compare with, to look up or to log.
-  private func fill(_ source: some RecordSource, _ onward: RecordOutlet?, _ progress: (Int, String) -> Void) throws -> Report {
+  private func fill(_ source: some RecordSource, _ onward: RecordOutlet?, _ progress: (Int, PackedDict) -> Void) throws -> Report {
     try transaction(looksUp: false) {
       try store.withoutAdditionTriggers {
         try store.dropIndexes(butID: false)
         let insert = try store.database.prepare("INSERT INTO records(id, mod, shape, tags) VALUES(?1, ?2, ?3, ?4)")
         let now = RecordStore.now()
         var ids: [UInt64] = []
+        var form = form
         try source.forEach { record in
-          guard let id = Self.id(record) else { throw FerryError(.peer, "the source has a record without an id") }
-          let mod = Self.mod(record) ?? now
-          try normal(record, mod: mod).withUnsafeBytes { tags in
+          form.take(record, stamp: now)
+          let mod = form.mod ?? now
+          let shape = try store.shape(named: form.names)
+          try form.tags.bytes.withUnsafeBytes { tags in
             var cursor = PackedCursor(tags)
-            guard let absolute = cursor.find(Self.idName)?.ref else { throw FerryError(.internal, "a record has lost its id") }
-            try insert.bind(1, text: absolute).bind(2, mod).bind(3, store.shape(of: tags)).bind(4, blob: tags).run()
-            ids.append(XXH3_64bits(absolute.baseAddress, absolute.count))
-            try onward?.take(RecordStore.Row(rid: store.database.lastRow, id: absolute, mod: mod, tags: tags))
+            guard let id = cursor.find(Self.idName)?.ref else { throw Self.nameless }
+            try insert.bind(1, text: id).bind(2, mod).bind(3, shape).bind(4, blob: tags).run()
+            ids.append(XXH3_64bits(id.baseAddress, id.count))
+            try onward?.take(RecordStore.Row(rid: store.database.lastRow, id: id, mod: mod, tags: tags))
           }
-          progress(ids.count, id)
+          progress(ids.count, record)
         }
         let read = ids.count
         ids.sort()
@@ -121,6 +148,7 @@ public struct Mirror {
     }
   }
 
+  private static var nameless: FerryError { FerryError(.peer, "the source has a record without an id") }
   private static func twice(_ id: String) -> FerryError { FerryError(.peer, "the source has two records @\(id)") }
 
   /// Takes in what records have become that are here already. Says whether that was all there is to it: where a record no longer matches, or
@@ -129,6 +157,7 @@ public struct Mirror {
     guard !records.isEmpty else { return true }
     return try transaction {
       var isAll = true
+      var form = form
       let now = RecordStore.now()
       for record in records {
         // A row without an id stands for a record that the server does not have: a reading will tell.
@@ -138,12 +167,12 @@ public struct Mirror {
         }
         let absolute = store.absolute(id)
         guard try isKnown(absolute) else { continue }
-        if try isSame(record, as: absolute) { continue }
+        if try isSame(record, as: absolute, &form) { continue }
         guard !filter.followsRefs, filter.matches(record) else {
           isAll = false
           continue
         }
-        _ = try take(record, id: absolute, now: now)
+        _ = try take(record, id: absolute, now: now, &form)
       }
       return isAll
     }
@@ -163,8 +192,7 @@ public struct Mirror {
     }
   }
 
-  private static func id(_ record: PackedDict) -> String? { record.withCursor { $0.find(idName)?.ref?.string } }
-  private static func mod(_ record: PackedDict) -> Int64? { record.withCursor { $0.find(modName)?.nanoseconds } }
+  static func id(_ record: PackedDict) -> String? { record.withCursor { $0.find(idName)?.ref?.string } }
   private static let idName = Array("id".utf8)
   private static let modName = Array("mod".utf8)
 
@@ -174,60 +202,34 @@ public struct Mirror {
     return try row.step()
   }
 
-  private func isSame(_ record: PackedDict, as absolute: String) throws -> Bool {
+  private func isSame(_ record: PackedDict, as absolute: String, _ form: inout MirrorForm) throws -> Bool {
     let row = try store.database.statement("SELECT tags FROM records WHERE id = ?").bind(1, absolute)
     defer { row.reset() }
-    return try row.step() && isSame(record, Self.mod(record), row.bytes(0))
+    return try row.step() && isSame(record, row.bytes(0), &form)
   }
 
-  private func isSame(_ record: PackedDict, _ mod: Int64?, _ tags: UnsafeRawBufferPointer) -> Bool {
-    normal(record, mod: mod).withUnsafeBytes { mod == nil ? equalButMod(tags, $0) : tags.equals($0) }
+  /// Without a `mod` of its own it is the same if all else is.
+  private func isSame(_ record: PackedDict, _ tags: UnsafeRawBufferPointer, _ form: inout MirrorForm) -> Bool {
+    form.take(record, stamp: nil)
+    return form.tags.bytes.withUnsafeBytes { form.mod == nil ? equalButMod(tags, $0) : tags.equals($0) }
   }
 
   /// Puts a record there if it is not there as it is; answers its row. `found` may object to a row that is there.
   private func take(
-    _ record: PackedDict, id absolute: String, now: Int64, found: (Int64) throws -> Void = { _ in }
+    _ record: PackedDict, id absolute: String, now: Int64, _ form: inout MirrorForm, found: (Int64) throws -> Void = { _ in }
   ) throws -> (rid: Int64, isChanged: Bool) {
     let row = try store.database.statement("SELECT rid, tags FROM records WHERE id = ?").bind(1, absolute)
     defer { row.reset() }
-    let mod = Self.mod(record)
     var rid: Int64?
     if try row.step() {
       let known = row.int(0)
       try found(known)
-      if isSame(record, mod, row.bytes(1)) { return (known, false) }
+      if isSame(record, row.bytes(1), &form) { return (known, false) }
       rid = known
     }
-    try normal(record, mod: mod ?? now).withUnsafeBytes { try store.put(id: absolute, mod: mod ?? now, tags: $0) }
+    form.take(record, stamp: now)
+    try form.tags.bytes.withUnsafeBytes { try store.put(id: absolute, mod: form.mod ?? now, tags: $0) }
     return (rid ?? store.database.lastRow, true)
-  }
-
-  /// The record as the store keeps it: with a `mod` if there is one to give, and with references that name their project.
-  private func normal(_ record: PackedDict, mod: Int64?) -> [UInt8] {
-    var builder = PackedBuilder()
-    builder.bytes.reserveCapacity(record.bytes.count + 32)
-    var isGiven = mod == nil
-    record.withCursor { cursor in
-      while let tag = cursor.tag() {
-        if isPersistent, CloneForm.isTransient(tag.name) { continue }
-        if tag.name.elementsEqual(Self.modName) { isGiven = true }
-        if !isGiven, Self.modName.withUnsafeBytes({ tag.name.follows($0) }), let mod {
-          isGiven = true
-          builder.name(Self.modName)
-          builder.dateTime(HDateTime(nanoseconds: mod))
-        }
-        builder.name(tag.name)
-        builder.raw(tag.value.whole)
-      }
-    }
-    if !isGiven, let mod {
-      builder.name(Self.modName)
-      builder.dateTime(HDateTime(nanoseconds: mod))
-    }
-    guard !store.project.isEmpty else { return builder.bytes }
-    var absolute = PackedBuilder()
-    builder.bytes.withUnsafeBytes { CloneForm.appendAbsolute($0, project: store.project, to: &absolute) }
-    return absolute.bytes
   }
 
   private func equalButMod(_ old: UnsafeRawBufferPointer, _ new: UnsafeRawBufferPointer) -> Bool {

@@ -37,7 +37,9 @@ public final class RecordStore {
 
   /// Makes a project file. `project` is what references to its records begin with (`p:project:r:`); empty for a project whose references
   /// begin with nothing, as Haxall's do.
-  public init(creating path: String, project: String) throws {
+  public convenience init(creating path: String, project: String) throws { try self.init(creating: path, project: project, journal: "WAL") }
+
+  init(creating path: String, project: String, journal: String) throws {
     guard project.isEmpty || HRef.isID(project) && !project.contains(":") else {
       throw FerryError(.invalid, "'\(project)' cannot be a project's name", hint: "letters, digits and _ - . ~")
     }
@@ -46,7 +48,7 @@ public final class RecordStore {
     self.project = project
     database = try Database(path, create: true)
     // A page of many records is written in one piece; with the small ones that are usual the system's calls cost as much as all else.
-    try database.execute("PRAGMA page_size=16384; PRAGMA journal_mode=WAL")
+    try database.execute("PRAGMA page_size=16384; PRAGMA journal_mode=\(journal)")
     try tune()
     try database.transaction {
       try database.execute(Self.schema)
@@ -106,12 +108,21 @@ public final class RecordStore {
 
   /// Records with the same names of tags share a shape, and there are few: that is the index of `site`, `point and not disabled` and the like.
   func shape(of tags: UnsafeRawBufferPointer) throws -> Int64 {
+    // In hand while it grows: the runtime watches each access to a variable of a class.
+    var names: [UInt8] = []
+    swap(&names, &self.names)
+    defer { swap(&names, &self.names) }
     names.removeAll(keepingCapacity: true)
     var cursor = PackedCursor(tags)
     while let tag = cursor.tag() {
       names.append(contentsOf: tag.name)
       names.append(0x20)
     }
+    return try shape(named: names)
+  }
+
+  /// The same by the names, each with a space behind it.
+  func shape(named names: [UInt8]) throws -> Int64 {
     if lastShape.shape != 0, names == lastShape.names { return lastShape.shape }
     let shape = try shapes[names] ?? makeShape(names)
     lastShape = (names, shape)

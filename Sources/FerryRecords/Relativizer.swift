@@ -11,6 +11,9 @@ struct Relativizer {
     prefixes = projects.filter { !$0.isEmpty }.map { Array("p:\($0):r:".utf8) }
   }
 
+  /// Whether all ids stay as they are.
+  var isIdle: Bool { prefixes.isEmpty }
+
   /// The relative form of an id.
   func relative(_ id: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
     for prefix in prefixes where id.count > prefix.count {
@@ -32,53 +35,46 @@ enum CloneForm {
   ]
   /// A clone's own.
   static let own: Set<String> = ["clone", "cloneSetRef", "cloneMod"]
-  private static let memory: [[UInt8]] = transient.map { Array($0.utf8) }
-  private static let dropped: [[UInt8]] = transient.union(own).map { Array($0.utf8) }.sorted { $0.lexicographicallyPrecedes($1) }
-  private static let firstLetters = Set(dropped.map { $0[0] })
-
-  static func isDropped(_ name: UnsafeRawBufferPointer) -> Bool {
-    guard let first = name.first, firstLetters.contains(first) else { return false }
-    return dropped.contains { $0.withUnsafeBytes { name.equals($0) } }
-  }
+  private static let memory = NameSet(transient)
+  private static let dropped = NameSet(transient.union(own))
+  private static let never = NameSet(["clone", "cloneSet", "ext", "projMeta", "trash", "uiMeta"])
 
   /// Whether a tag lives in memory only.
-  static func isTransient(_ name: UnsafeRawBufferPointer) -> Bool {
-    guard let first = name.first, firstLetters.contains(first) else { return false }
-    return memory.contains { $0.withUnsafeBytes { name.equals($0) } }
-  }
+  static func isTransient(_ name: UnsafeRawBufferPointer) -> Bool { memory.contains(name) }
 
   /// Whether a record is one that is never cloned: clones, what is in the trash, and a project's own innards.
   static func isNever(_ tags: UnsafeRawBufferPointer) -> Bool {
     var cursor = PackedCursor(tags)
-    while let tag = cursor.tag() {
-      guard let first = tag.name.first, firstOfNever.contains(first) else { continue }
-      if never.contains(where: { $0.withUnsafeBytes { tag.name.equals($0) } }) { return true }
-    }
+    while let tag = cursor.tag() { if never.contains(tag.name) { return true } }
     return false
   }
-  private static let never = ["clone", "cloneSet", "ext", "projMeta", "trash", "uiMeta"].map { Array($0.utf8) }
-  private static let firstOfNever = Set(never.map { $0[0] })
 
   /// A record's persistent tags with relative references, as they go over the wire. `asDigest` leaves out `mod`, which a clone has of its own.
   static func appendRelative(
     _ tags: UnsafeRawBufferPointer, _ relativizer: Relativizer, asDigest: Bool = false, to builder: inout PackedBuilder
   ) {
-    var cursor = PackedCursor(tags)
-    while let tag = cursor.tag() {
-      if isDropped(tag.name) || (asDigest && tag.name.count == 3 && tag.name.elementsEqual("mod".utf8)) { continue }
-      builder.name(tag.name)
-      tag.value.rewritingRefs(to: &builder) { $1.ref(relativizer.relative($0)) }
+    var copier = PackedCopier(tags)
+    while let tag = copier.next() {
+      if dropped.contains(tag.name) || (asDigest && tag.name.count == 3 && tag.name.elementsEqual("mod".utf8)) {
+        copier.passOver(&builder)
+      } else if !relativizer.isIdle {
+        copier.rewriteRefs(tag, to: &builder) { $1.ref(relativizer.relative($0)) }
+      }
     }
+    copier.catchUp(&builder)
   }
 
   /// The same record with all references naming their projects.
   static func appendAbsolute(_ tags: UnsafeRawBufferPointer, project: String, to builder: inout PackedBuilder) {
     let prefix = Array("p:\(project):r:".utf8)
-    var cursor = PackedCursor(tags)
-    while let tag = cursor.tag() {
-      builder.name(tag.name)
-      tag.value.rewritingRefs(to: &builder) { id, builder in if isAbsolute(id) { builder.ref(id) } else { builder.ref(prefix, id) } }
-    }
+    var copier = PackedCopier(tags)
+    while let tag = copier.next() { copier.rewriteRefs(tag, to: &builder) { absolute($0, prefix, to: &$1) } }
+    copier.catchUp(&builder)
+  }
+
+  /// A reference that names its project; `prefix` is what one without gets.
+  static func absolute(_ id: UnsafeRawBufferPointer, _ prefix: [UInt8], to builder: inout PackedBuilder) {
+    if prefix.isEmpty || isAbsolute(id) { builder.ref(id) } else { builder.ref(prefix, id) }
   }
 
   /// Whether an id names its project.

@@ -11,8 +11,7 @@ final class ServedSet {
   private let hasher = RecordHasher()
   private let finder: StoreFinder
 
-  /// The hash of each member by its row; zero for what is none.
-  private(set) var hashes: [RecordHash] = []
+  private var hashes = MemberHashes()
   private(set) var digest = SetDigest()
   private(set) var isOverMax = false
   private(set) var seq: Int64?
@@ -68,7 +67,7 @@ final class ServedSet {
 
   private func begin() {
     seq = nil
-    hashes.removeAll(keepingCapacity: true)
+    hashes = MemberHashes()
     digest = SetDigest()
     dependents.removeAll()
     base = nil
@@ -122,17 +121,10 @@ final class ServedSet {
   }
 
   private func set(_ rid: Int64, _ hash: RecordHash?) {
-    let index = Int(rid)
-    if index >= hashes.count {
-      guard hash != nil else { return }
-      hashes.append(contentsOf: repeatElement(RecordHash(), count: max(index + 1 - hashes.count, hashes.count / 4)))
-    }
-    if hashes[index] != RecordHash() { digest.remove(hashes[index]) }
-    hashes[index] = hash ?? RecordHash()
+    if let old = hashes[rid] { digest.remove(old) }
+    hashes[rid] = hash
     if let hash { digest.add(hash) }
   }
-
-  private func isMember(_ rid: Int64) -> Bool { rid >= 0 && Int(rid) < hashes.count && hashes[Int(rid)] != RecordHash() }
 
   private func follow(from seq: Int64) throws {
     var changed: [Int64: Set<String>] = [:]
@@ -149,7 +141,7 @@ final class ServedSet {
       let isThere = try record.step()
       let matches = isThere && !CloneForm.isNever(record.bytes(2)) && filter.matches(record.bytes(2), finder: finder)
       try finder.throwIfFailed()
-      let before = isMember(rid) ? hashes[Int(rid)] : nil
+      let before = hashes[rid]
       let id = isThere ? record.text(0) : nil
       // A row's number may come back with another record.
       for gone in ids where gone != id { remove(relativizer.relative(gone)) }
@@ -171,15 +163,18 @@ final class ServedSet {
   private func remove(_ id: String) { removals.insert(id) }
 
   /// All members' keys.
-  func keys() -> [UInt64] { hashes.lazy.filter { $0 != RecordHash() }.map(\.key) }
+  func keys() -> [UInt64] {
+    var keys: [UInt64] = []
+    keys.reserveCapacity(Int(digest.count))
+    for member in hashes.all { keys.append(member.hash.key) }
+    return keys
+  }
 
   /// All members' rows.
-  func rows() -> [Int64] { hashes.indices.lazy.filter { self.hashes[$0] != RecordHash() }.map { Int64($0) } }
+  func rows() -> some Sequence<Int64> { hashes.all.lazy.map(\.rid) }
 
   /// The rows of some keys.
-  func rows(of keys: Set<UInt64>) -> [Int64] {
-    hashes.indices.lazy.filter { self.hashes[$0] != RecordHash() && keys.contains(self.hashes[$0].key) }.map { Int64($0) }
-  }
+  func rows(of keys: Set<UInt64>) -> Set<Int64> { Set(hashes.all.lazy.filter { keys.contains($0.hash.key) }.map(\.rid)) }
 
   /// What the log says since a place in it: rows that are members and ids that are not. Nil if it cannot tell.
   func changes(since cursor: CloneCursor) throws -> (upserts: Set<Int64>, removals: Set<String>)? {
@@ -192,7 +187,7 @@ final class ServedSet {
       let id = log.text(0)
       row.reset()
       row.bind(1, id)
-      if try row.step(), isMember(row.int(0)) { upserts.insert(row.int(0)) } else { removals.insert(relativizer.relative(id)) }
+      if try row.step(), hashes[row.int(0)] != nil { upserts.insert(row.int(0)) } else { removals.insert(relativizer.relative(id)) }
       if Int64(upserts.count + removals.count) > digest.count / 2 + 64 { return nil }
     }
     return (upserts, removals)

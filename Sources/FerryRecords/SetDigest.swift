@@ -63,10 +63,23 @@ public struct SetDigest: Sendable, Hashable {
 
 /// The SHA-1 of one record's relative id and time of change.
 struct RecordHash: Hashable {
-  /// The lowest word first; the third has 32 bits.
-  var words: (UInt64, UInt64, UInt64) = (0, 0, 0)
+  /// The lowest first. A server keeps one of each member, so there is no room to lose.
+  private var parts: (UInt32, UInt32, UInt32, UInt32, UInt32)
 
-  static func == (left: RecordHash, right: RecordHash) -> Bool { left.words == right.words }
+  /// What stands for no record.
+  static let none = RecordHash(bytes: (0, 0, 0, 0, 0))
+
+  /// The 20 bytes of a SHA-1.
+  init(bytes: (UInt32, UInt32, UInt32, UInt32, UInt32)) {
+    parts = (bytes.0.littleEndian, bytes.1.littleEndian, bytes.2.littleEndian, bytes.3.littleEndian, bytes.4.littleEndian)
+  }
+
+  /// The lowest word first; the third has 32 bits.
+  var words: (UInt64, UInt64, UInt64) {
+    (UInt64(parts.1) << 32 | UInt64(parts.0), UInt64(parts.3) << 32 | UInt64(parts.2), UInt64(parts.4))
+  }
+
+  static func == (left: RecordHash, right: RecordHash) -> Bool { left.parts == right.parts }
   func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
 
   /// What stands for the record while differences are looked for. Never 0.
@@ -76,59 +89,65 @@ struct RecordHash: Hashable {
 /// Hashes ids and times; for one thread.
 final class RecordHasher {
   private let context = EVP_MD_CTX_new()
-  private var line: [UInt8] = []
 
   init(_ algorithm: OpaquePointer? = EVP_sha1()) { EVP_DigestInit_ex(context, algorithm, nil) }
   deinit { EVP_MD_CTX_free(context) }
 
   /// SHA-1 over `relId SP mod LF`, the moment in UTC to the nanosecond.
   func hash(_ id: UnsafeRawBufferPointer, mod: Int64) -> RecordHash {
-    line.removeAll(keepingCapacity: true)
-    line.append(contentsOf: id)
-    line.append(0x20)
-    appendMoment(mod)
-    line.append(0x0a)
-    var words: (UInt64, UInt64, UInt64) = (0, 0, 0)
-    withUnsafeMutableBytes(of: &words) { _ = digest(line, into: $0) }
-    return RecordHash(words: (UInt64(littleEndian: words.0), UInt64(littleEndian: words.1), UInt64(littleEndian: words.2) & 0xffff_ffff))
+    if mod != moment.nanoseconds { moment.write(mod) }
+    var bytes: (UInt32, UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0, 0)
+    withUnsafeMutableBytes(of: &bytes) { bytes in
+      moment.text.withUnsafeBytes { _ = digest(id, $0, into: bytes) }
+    }
+    return RecordHash(bytes: bytes)
   }
+  private var moment = MomentText()
 
   func digest(_ bytes: [UInt8], into result: UnsafeMutableRawBufferPointer) -> Int {
+    bytes.withUnsafeBytes { digest($0, UnsafeRawBufferPointer(start: nil, count: 0), into: result) }
+  }
+
+  private func digest(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, into result: UnsafeMutableRawBufferPointer) -> Int
+  {
     var length: UInt32 = 0
-    bytes.withUnsafeBytes {
-      // Without an algorithm the context keeps its own; with one it is looked up each time, which costs more than the hash.
-      EVP_DigestInit_ex(context, nil, nil)
-      EVP_DigestUpdate(context, $0.baseAddress, $0.count)
-    }
-    // SHA-1 has 20 bytes, and the words have room for 24.
+    // Without an algorithm the context keeps its own; with one it is looked up each time, which costs more than the hash.
+    EVP_DigestInit_ex(context, nil, nil)
+    EVP_DigestUpdate(context, first.baseAddress, first.count)
+    EVP_DigestUpdate(context, second.baseAddress, second.count)
     EVP_DigestFinal_ex(context, result.baseAddress?.assumingMemoryBound(to: UInt8.self), &length)
     return Int(length)
   }
+}
 
-  private func appendMoment(_ nanoseconds: Int64) {
-    let day: Int64 = 86_400_000_000_000
-    var (days, rest) = nanoseconds.quotientAndRemainder(dividingBy: day)
+/// ` 2026-11-22T02:30:00.000000000Z`, and the end of a line. What stays the same from one moment to the next is not written again.
+private struct MomentText {
+  private(set) var nanoseconds = Int64.min
+  private(set) var text: [UInt8] = []
+  private var day = Int64.min
+  /// Where the clock's first digit stands.
+  private var start = 0
+
+  mutating func write(_ moment: Int64) {
+    nanoseconds = moment
+    let length: Int64 = 86_400_000_000_000
+    var (days, rest) = moment.quotientAndRemainder(dividingBy: length)
     if rest < 0 {
-      rest += day
+      rest += length
       days -= 1
     }
-    if days != lastDay {
-      lastDay = days
-      var text = String(days)
-      if let date = HDate(daysSinceEpoch: Int(days)) {
-        func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
-        text = "\(String(repeating: "0", count: max(0, 4 - String(date.year).count)))\(date.year)-\(two(date.month))-\(two(date.day))T"
-      }
-      lastDate = Array(text.utf8)
+    if days != day {
+      day = days
+      text = [0x20] + Self.date(days)
+      start = text.count
+      text += Self.clock
     }
-    line.append(contentsOf: lastDate)
-    let start = line.count
-    line.append(contentsOf: Self.clock)
-    line.withUnsafeMutableBufferPointer { line in
+    let start = start
+    text.withUnsafeMutableBufferPointer { text in
       func write(_ number: Int, at place: Int, _ count: Int) {
         var rest = number
         for index in stride(from: start + place + count - 1, through: start + place, by: -1) {
-          line[index] = UInt8(truncatingIfNeeded: 0x30 + rest % 10)
+          text[index] = UInt8(truncatingIfNeeded: 0x30 + rest % 10)
           rest /= 10
         }
       }
@@ -139,7 +158,12 @@ final class RecordHasher {
       write(Int(rest % 1_000_000_000), at: 9, 9)
     }
   }
-  private var lastDay = Int64.min
-  private var lastDate: [UInt8] = []
-  private static let clock = Array("00:00:00.000000000Z".utf8)
+  private static let clock = Array("00:00:00.000000000Z\n".utf8)
+
+  private static func date(_ days: Int64) -> [UInt8] {
+    guard let date = HDate(daysSinceEpoch: Int(days)) else { return Array(String(days).utf8) }
+    func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+    let year = String(date.year)
+    return Array("\(String(repeating: "0", count: max(0, 4 - year.count)))\(year)-\(two(date.month))-\(two(date.day))T".utf8)
+  }
 }

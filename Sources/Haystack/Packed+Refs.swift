@@ -1,5 +1,48 @@
+/// Reads a record's tags and copies them: what stays as it is in pieces that are as long as possible.
+public struct PackedCopier {
+  private var cursor: PackedCursor
+  /// Where the tag begins that was read last, and what of all before it is not copied yet.
+  private var start = 0
+  private var copied = 0
+
+  /// Over a record's tags.
+  public init(_ tags: UnsafeRawBufferPointer) { cursor = PackedCursor(tags) }
+
+  /// The next tag, or nil at the end.
+  public mutating func next() -> (name: UnsafeRawBufferPointer, value: PackedValue)? {
+    start = cursor.position
+    return cursor.tag()
+  }
+
+  /// Copies all up to the tag that was read last, or, at the end, all.
+  public mutating func catchUp(_ builder: inout PackedBuilder) {
+    if start > copied { builder.raw(UnsafeRawBufferPointer(rebasing: cursor.bytes[copied..<start])) }
+    copied = start
+  }
+
+  /// The same, and passes over that tag: its place is free for another.
+  public mutating func passOver(_ builder: inout PackedBuilder) {
+    catchUp(&builder)
+    copied = cursor.position
+  }
+
+  /// The same for a tag in which `replace` writes every reference.
+  public mutating func rewriteRefs(
+    _ tag: (name: UnsafeRawBufferPointer, value: PackedValue), to builder: inout PackedBuilder,
+    _ replace: (UnsafeRawBufferPointer, inout PackedBuilder) -> Void
+  ) {
+    guard tag.value.mayRefer else { return }
+    passOver(&builder)
+    builder.name(tag.name)
+    tag.value.rewritingRefs(to: &builder, replace)
+  }
+}
+
 /// Records copied with other references.
 extension PackedValue {
+  /// Whether it is a reference, or something in which one may be.
+  var mayRefer: Bool { kind == Packed.Kind.ref || kind >= Packed.Kind.list }
+
   /// Copies the value, and lets `replace` write every reference in it, in lists, dicts and grids too.
   public func rewritingRefs(to builder: inout PackedBuilder, _ replace: (UnsafeRawBufferPointer, inout PackedBuilder) -> Void) {
     switch kind {

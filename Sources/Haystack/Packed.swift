@@ -138,6 +138,15 @@ public struct PackedBuilder {
     bytes.append(contentsOf: zone)
   }
 
+  /// A moment in UTC.
+  public mutating func moment(_ nanoseconds: Int64) {
+    kind(Packed.Kind.dateTime)
+    fixed(nanoseconds)
+    bytes.append(contentsOf: Self.utc)
+  }
+  /// No offset, and the zone's name.
+  private static let utc: [UInt8] = [0, 0, 0, 0, 3] + "UTC".utf8
+
   mutating func coord(_ coord: HCoord) {
     kind(Packed.Kind.coord)
     fixed(coord.latitude.bitPattern)

@@ -74,6 +74,7 @@ struct ScalarReader {
 
   /// The id of a reference; the `@` is taken already.
   mutating func ref(into builder: inout PackedBuilder) throws {
+    if let id = input.takeInPlace(while: Characters.isRef), !id.isEmpty { return builder.ref(id) }
     scratch.removeAll(keepingCapacity: true)
     try input.take(into: &scratch, while: Characters.isRef)
     guard !scratch.isEmpty else { throw input.error("expected a reference's id, found \(try input.shown())") }

@@ -8,9 +8,7 @@ public final class ZincReader {
   public let columns: [HGrid.Column]
 
   private var parser: ZincParser
-  private let names: [[UInt8]]
-  /// Columns in the order of their names.
-  private let order: [Int]
+  private let order: ColumnOrder
   private var cells = PackedBuilder()
   private var ranges: [Range<Int>]
 
@@ -19,9 +17,7 @@ public final class ZincReader {
     parser = ZincParser(input, endsWithLine: endsWithLine)
     meta = try parser.header()
     columns = try parser.columns()
-    let names = columns.map { Array($0.name.utf8) }
-    self.names = names
-    order = names.indices.sorted { names[$0].lexicographicallyPrecedes(names[$1]) }
+    order = ColumnOrder(columns)
     ranges = Array(repeating: 0..<0, count: columns.count)
   }
 
@@ -31,15 +27,10 @@ public final class ZincReader {
       try parser.endOfGrid()
       return nil
     }
-    try parser.cells(into: &cells, &ranges)
+    try parser.cells(into: &cells, &ranges, order)
     var row = PackedBuilder()
-    row.bytes.reserveCapacity(cells.bytes.count + 16 * names.count)
-    cells.bytes.withUnsafeBytes { bytes in
-      for index in order where !ranges[index].isEmpty {
-        row.name(names[index])
-        row.raw(UnsafeRawBufferPointer(rebasing: bytes[ranges[index]]))
-      }
-    }
+    row.bytes.reserveCapacity(cells.bytes.count)
+    order.append(cells.bytes, ranges, to: &row)
     return PackedDict(bytes: row.bytes)
   }
 
@@ -58,6 +49,31 @@ public final class ZincReader {
     try parser.value(into: &builder, depth: 0)
     guard try parser.input.peek() == nil else { throw parser.input.error("the value ends before \(try parser.input.shown())") }
     return Packed(bytes: builder.bytes).tree
+  }
+}
+
+/// A grid's columns as they come and as records have them, by name.
+struct ColumnOrder {
+  /// Each column's name as it is packed.
+  let names: [[UInt8]]
+  /// The columns in the order of their names; nil if that is how they come.
+  private let sorted: [Int]?
+
+  init(_ columns: [HGrid.Column]) {
+    let texts = columns.map { Array($0.name.utf8) }
+    names = texts.map {
+      var builder = PackedBuilder()
+      builder.name($0)
+      return builder.bytes
+    }
+    let sorted = texts.indices.sorted { texts[$0].lexicographicallyPrecedes(texts[$1]) }
+    self.sorted = sorted.elementsEqual(texts.indices) ? nil : sorted
+  }
+
+  /// Appends a row's tags.
+  func append(_ cells: [UInt8], _ ranges: [Range<Int>], to builder: inout PackedBuilder) {
+    guard let sorted else { return builder.raw(cells) }
+    cells.withUnsafeBytes { for index in sorted { builder.raw(UnsafeRawBufferPointer(rebasing: $0[ranges[index]])) } }
   }
 }
 
@@ -142,14 +158,15 @@ struct ZincParser {
     guard try input.peek() == nil else { throw input.error("the grid has ended, and here stands \(try input.shown())") }
   }
 
-  /// One row. A cell without a value has an empty range.
-  mutating func cells(into cells: inout PackedBuilder, _ ranges: inout [Range<Int>], depth: Int = 0) throws {
-    cells.bytes.removeAll(keepingCapacity: true)
-    try appendCells(into: &cells, &ranges, depth: depth)
+  /// One row: each cell with its name. One without a value has an empty range.
+  mutating func cells(into cells: inout PackedBuilder, _ ranges: inout [Range<Int>], _ order: ColumnOrder) throws {
+    try appendCells(into: &cells, &ranges, order, depth: 0)
     try newline()
   }
 
-  private mutating func appendCells(into cells: inout PackedBuilder, _ ranges: inout [Range<Int>], depth: Int) throws {
+  private mutating func appendCells(into cells: inout PackedBuilder, _ ranges: inout [Range<Int>], _ order: ColumnOrder, depth: Int) throws
+  {
+    cells.clear()
     for index in ranges.indices {
       if index > 0 {
         guard try input.take(0x2c) else {
@@ -158,10 +175,14 @@ struct ZincParser {
       }
       try input.skipSpaces()
       let start = cells.bytes.count
-      if let byte = try input.peek(), byte != 0x2c, byte != 0x0a, byte != 0x0d { try value(into: &cells, depth: depth) }
-      if cells.bytes.count == start + 1, cells.bytes[start] == Packed.Kind.null { cells.bytes.removeLast() }
+      if let byte = try input.peek(), byte != 0x2c, byte != 0x0a, byte != 0x0d {
+        cells.raw(order.names[index])
+        let value = cells.bytes.count
+        try self.value(into: &cells, depth: depth)
+        if cells.bytes.count == value + 1, cells.bytes[value] == Packed.Kind.null { cells.bytes.removeSubrange(start...) }
+        try input.skipSpaces()
+      }
       ranges[index] = start..<cells.bytes.count
-      try input.skipSpaces()
     }
   }
 
@@ -171,6 +192,10 @@ struct ZincParser {
     switch byte {
     case 0x22:
       input.skip()
+      if let plain = input.takeInPlace(closing: byte, while: { $0 != 0x22 && $0 != 0x5c }) {
+        try input.validate(plain)
+        return builder.string(plain)
+      }
       text.removeAll(keepingCapacity: true)
       try scalars.quoted(0x22, into: &text)
       builder.string(text)
@@ -201,6 +226,11 @@ struct ZincParser {
     case 0x3c: try nested(into: &builder, depth: depth)
     default:
       guard Characters.isLetter(byte) else { throw input.error("expected a value, found \(try input.shown())") }
+      // Most words are markers.
+      if byte == 0x4d, let next = try input.peek(1), !Characters.isName(next), next != 0x28 {
+        input.skip()
+        return builder.marker()
+      }
       try word(into: &builder)
     }
   }
@@ -241,7 +271,7 @@ struct ZincParser {
     try skipBlank()
     let meta = try header()
     let columns = try columns()
-    let order = columns.indices.sorted { columns[$0].name.utf8.lexicographicallyPrecedes(columns[$1].name.utf8) }
+    let order = ColumnOrder(columns)
     let whole = builder.open(Packed.Kind.grid)
     let start = builder.openLength()
     builder.append(tags: meta)
@@ -258,13 +288,9 @@ struct ZincParser {
     while true {
       while let byte = try input.peek(), byte == 0x0a || byte == 0x0d { input.skip() }
       if try input.peek() == 0x3e, try input.peek(1) == 0x3e { break }
-      cells.bytes.removeAll(keepingCapacity: true)
-      try appendCells(into: &cells, &ranges, depth: depth + 1)
+      try appendCells(into: &cells, &ranges, order, depth: depth + 1)
       let row = builder.openLength()
-      for index in order where !ranges[index].isEmpty {
-        builder.name(columns[index].name.utf8)
-        builder.bytes += cells.bytes[ranges[index]]
-      }
+      order.append(cells.bytes, ranges, to: &builder)
       builder.close(row)
       // The last row's line may end with the grid.
       if try input.peek() != 0x3e { try newline() }
