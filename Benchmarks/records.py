@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import trees
+
 FILTER = "point"
 
 
@@ -166,20 +168,26 @@ def measure(ferry, folder, count=1_000_000):
     client = folder / "client.db"
     run(ferry, "records", "create", client, "--project", "client")
     rows = [("import from Zinc", count / seconds, "records/s")]
-    seconds, method, *_ = clone(ferry, folder, f"sqlite:{server}", client)
+    with trees.Peak(ferry) as peak:
+        seconds, method, *_ = clone(ferry, folder, f"sqlite:{server}", client)
     rows.append((f"initial clone ({method})", count / seconds, "records/s (aim 150,000)"))
+    rows.append(("the most memory that one end had", peak.megabytes, "MB (aim 300)"))
     rows.append(("a manifest of all ids and times, as the page has it", manifest_size(server), "B"))
     _, method, every, _, _ = clone(ferry, folder, f"sqlite:{server}", client)
     rows.append((f"unchanged ({method}), all bytes both ways", every, "B (aim 200)"))
     change(ferry, folder, server, [7], "changed")
-    _, method, every, _, _ = clone(ferry, folder, f"sqlite:{server}", client)
+    with trees.Peak(ferry) as peak:
+        _, method, every, _, _ = clone(ferry, folder, f"sqlite:{server}", client)
     rows.append((f"one change ({method}), all bytes both ways", every, "B (aim 1,000)"))
+    rows.append(("the most memory that one end had", peak.megabytes, "MB (aim 300)"))
     change(ferry, folder, server, [number * (count // 1000) + 3 for number in range(1000)], "scattered")
     forget(client)
-    _, method, every, found, questions = clone(ferry, folder, f"sqlite:{server}", client)
+    with trees.Peak(ferry) as peak:
+        _, method, every, found, questions = clone(ferry, folder, f"sqlite:{server}", client)
     rows.append((f"1,000 scattered changes ({method}), without the records", found, "B (aim 80,000)"))
     rows.append(("the same with the records", every, "B"))
     rows.append(("round trips for that", questions, "(aim 2)"))
+    rows.append(("the most memory that one end had", peak.megabytes, "MB (aim 300)"))
     equal = run(ferry, "records", "verify", client, "--against", server)
     if "differs" in equal:
         raise SystemExit(f"the clones are not equal: {equal}")

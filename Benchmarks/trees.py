@@ -110,7 +110,7 @@ class Trees:
                 self.turn += 1
                 self.disk.renew()
                 to = self.place / f"to-{self.turn}"
-                with Peak() as peak:
+                with Peak(self.ferry) as peak:
                     spent, seconds = channels.cpu(lambda: self.served(work, to))
                 if entries(to) != entries(tree):
                     raise SystemExit(f"bench: {way} left {entries(to)} entries at {to}, not {entries(tree)}")
@@ -156,7 +156,10 @@ class Trees:
 
 
 class Peak:
-    """The most memory that one `ferry host` had, looked at often."""
+    """The most memory that one `ferry host` of a command had, looked at often."""
+
+    def __init__(self, ferry):
+        self.program = os.path.realpath(ferry)
 
     def __enter__(self):
         self.megabytes, self.over = 0, threading.Event()
@@ -172,7 +175,7 @@ class Peak:
         while not self.over.wait(0.2):
             for process in Path("/proc").iterdir():
                 try:
-                    if process.name.isdigit() and b"\0host\0" in (process / "cmdline").read_bytes():
+                    if process.name.isdigit() and b"\0host\0" in (process / "cmdline").read_bytes() and os.readlink(process / "exe") == self.program:
                         peak = next(line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM"))
                         self.megabytes = max(self.megabytes, int(peak.split()[1]) / 1000)
                 except (OSError, StopIteration):

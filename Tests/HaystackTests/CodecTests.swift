@@ -90,6 +90,34 @@ func differences(_ left: [HDict], _ right: [HDict]) -> [String] {
     #expect(error?.message.hasPrefix("json:\(message.split(separator: ":")[1]):") == true)
   }
 
+  @Test("a text is read alike, and what is wrong with it told alike, in whatever pieces it comes", arguments: 0..<10)
+  func pieces(_ seed: UInt64) throws {
+    var random = RandomRecords(seed: seed)
+    let text = Array(ZincWriter.text(HGrid(rows: (0..<5).map { random.record($0) })).utf8)
+    func read(_ text: [UInt8], by size: Int) -> Result<[PackedDict], FerryError> {
+      var rest = text[...]
+      let input = TextReader("zinc") { _ in
+        defer { rest = rest.dropFirst(size) }
+        return Array(rest.prefix(size))
+      }
+      return Result {
+        let reader = try ZincReader(input)
+        var rows: [PackedDict] = []
+        while let row = try reader.next() { rows.append(row) }
+        return rows
+      }.mapError(FerryError.wrap)
+    }
+    #expect(try read(text, by: text.count).get().count == 5)
+    for _ in 0..<4 {
+      var broken = text
+      broken[Int.random(in: 0..<text.count, using: &random)] = [0x00, 0x0a, 0x22, 0x2c, 0x5c, 0xff].randomElement(using: &random) ?? 0
+      for text in [text, broken] {
+        let whole = read(text, by: text.count)
+        for size in [1, 2, 7, 100] { #expect(read(text, by: size) == whole, "in pieces of \(size)") }
+      }
+    }
+  }
+
   @Test("a grid of any length is read in the memory of a row")
   func streams() throws {
     var rows = 0
