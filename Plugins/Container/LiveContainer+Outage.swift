@@ -21,7 +21,9 @@ extension LiveContainer {
     if try context.kv.get(Self.stage, as: Stage.self) == .frozen, Files.exists(archive) { return }
     guard let container = try sourceContainer(), container.isRunning else { throw notRunning() }
     try context.kv.put(Self.stage, Stage.freezing)
-    let ahead = try leaningOn() == nil ? [] : ["--with-previous"]
+    var leans = try context.kv.get(Self.lastAhead, as: Int.self)
+    // A checkpoint that fails may have marked memory as seen: what is tried after it, by whomever, leans on nothing.
+    for key in [Self.lastAhead, Self.leaning] { try context.kv.remove(key) }
     for attempt in 1... {
       if Files.exists(archive) { try Files.remove(archive) }
       if config.connections == .close, let process = container.json["State"]?["Pid"]?.int {
@@ -29,16 +31,18 @@ extension LiveContainer {
       }
       do {
         try podman.run(
-          ["checkpoint", "--export", archive, "--compress", "none", "--ignore-volumes", "--file-locks"] + ahead + connections
-            + [container.id])
+          ["checkpoint", "--export", archive, "--compress", "none", "--ignore-volumes", "--file-locks"]
+            + (leans == nil ? [] : ["--with-previous"]) + connections + [container.id])
         break
       } catch let error as FerryError where config.connections != .keep && error.message.contains("tcp-established") {
+        leans = nil
         if config.connections == .close, attempt < Self.mostTries { continue }
         throw FerryError(
           .precondition, "\(container.name) has established TCP connections, and runs on",
           hint: "say `connections: close` to end them, or `connections: keep` where the destination has the same address")
       }
     }
+    if let leans { try context.kv.put(Self.leaning, leans) }
     try context.kv.put(Self.stage, Stage.frozen)
   }
 
@@ -64,7 +68,7 @@ extension LiveContainer {
       try podman.run(["rm", "--force", container.id])
     }
     try context.kv.put(Self.restoring, true)
-    let previous = try leaningOn() == nil ? [] : ["--import-previous", ahead]
+    let previous = try leansOn() == nil ? [] : ["--import-previous", ahead]
     // With a name Podman gives other addresses, which is what others' containers at the destination need; connections need the old ones.
     let called = config.connections == .keep ? [] : ["--name", name]
     try podman.run(["restore", "--import", archive, "--ignore-volumes", "--file-locks"] + previous + called + connections)

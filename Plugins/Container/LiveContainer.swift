@@ -15,7 +15,7 @@ final class LiveContainer {
 
   /// It holds whatever the processes had in memory: nobody else may read it.
   var archive: String { "\(context.temporaryFolder)/checkpoint.tar" }
-  /// What was written of the memory while the processes ran; the archive lacks what has not changed since.
+  /// What was written of the memory while the processes ran; the archive lacks what has not changed since. Both ends have it until the run is over.
   var ahead: String { "\(context.temporaryFolder)/ahead.tar" }
 
   init(_ base: ContainerProvider) {
@@ -119,6 +119,7 @@ final class LiveContainer {
       if let record = try ContainerRecord.read(context) { try ContainerFooting(provider: base).remove(record) }
       try ContainerRecord.forget(context)
     }
+    try forgetAhead()
     try release()
   }
 

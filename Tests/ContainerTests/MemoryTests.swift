@@ -5,55 +5,25 @@ import TestSupport
 import Testing
 
 @Suite("Memory of containers", .enabled(if: TestEngine.available), .serialized) struct MemoryTests {
-  /// Counts in a variable of a shell, and nowhere else: what it writes it never reads.
-  private func start(_ engine: TestEngine, _ name: String, _ options: [String] = []) throws {
-    let script = "i=0; while :; do i=$((i + 1)); echo $i >> /all; sleep 0.02; done"
-    try engine.run(["run", "--detach", "--network", "none", "--name", name] + options + ["box", "/bin/sh", "-c", script])
-    try waitFor("the counter") { try numbers(engine, name).count > 5 }
-  }
-
-  /// What it has counted.
-  private func numbers(_ engine: TestEngine, _ name: String) throws -> [Int] {
-    try engine.call("exec", name, "cat", "/all").output.split(separator: "\n").compactMap { Int($0) }
-  }
-
-  private func harness(
-    _ from: TestEngine, _ to: TestEngine, _ name: String, _ folder: TemporaryFolder, podman: [String]? = nil,
-    keys: [String: JSONValue] = [:]
-  ) throws
-    -> Harness
-  {
-    func end(_ engine: TestEngine) -> JSONValue {
-      let call = ["env"] + engine.environment.map { "\($0.key)=\($0.value)" }.sorted() + ["podman"]
-      return ["container": .string(name), "engine": .string(engine.address), "podman": .array(call.map { .string($0) })]
-    }
-    var target = end(to)
-    if let podman { target["podman"] = .array(podman.map { .string($0) }) }
-    return try Harness(
-      product: "container", provider: "podman-container", folder: folder, from: end(from), to: target,
-      keys: keys.merging(["live": true]) { $1 },
-      programs: try TestCriu.folder())
-  }
-
   @Test("a counter in memory goes on counting at the destination, without a gap")
   func goesOn() throws {
     let (from, to) = try Pair.of(.podman)
     let (name, folder) = (Pair.name("counter"), try TemporaryFolder())
-    try start(from, name)
-    let harness = try harness(from, to, name, folder)
+    try Counting.start(from, name)
+    let harness = try Counting.harness(from, to, name, folder)
     for side in Side.allCases {
       let report = try harness.call(side, .check)
       #expect(report["notices"]?.array?.contains { $0["severity"]?.string == "error" } != true, "\(report.text)")
       #expect(report["versions"]?["criu"]?.string?.hasPrefix("4") == true)
     }
     var last = 0
-    let digests = try harness.moveUntilVerified { last = try numbers(from, name).count }
+    let digests = try harness.moveUntilVerified { last = try Counting.numbers(from, name).count }
     #expect(digests.source["root"] == digests.destination["root"])
     #expect(try from.run("container", "inspect", "--format", "{{.State.Running}}", name) == "false")
     for _ in 0..<2 { try harness.call(.destination, .activate) }
-    try waitFor("the counter to go on") { try numbers(to, name).count > last + 50 }
+    try waitFor("the counter to go on") { try Counting.numbers(to, name).count > last + 50 }
     // Its own file, which came with the checkpoint, has every number once.
-    let all = try numbers(to, name)
+    let all = try Counting.numbers(to, name)
     #expect(all == Array(1...max(1, all.count)) && all.count > last)
     for side in Side.allCases { try harness.call(side, .release) }
     try harness.call(.source, .retire)
@@ -65,27 +35,46 @@ import Testing
   func fails() throws {
     let (from, to) = try Pair.of(.podman)
     let (name, folder) = (Pair.name("returning"), try TemporaryFolder())
-    try start(from, name)
-    let harness = try harness(from, to, name, folder, podman: ["/bin/sh", "-c", "echo Error: no >&2; exit 1"])
+    try Counting.start(from, name)
+    let harness = try Counting.harness(from, to, name, folder, podman: ["/bin/sh", "-c", "echo Error: no >&2; exit 1"])
     var last = 0
-    _ = try harness.moveUntilVerified { last = try numbers(from, name).count }
+    _ = try harness.moveUntilVerified { last = try Counting.numbers(from, name).count }
     #expect(failure { try harness.call(.destination, .activate) }?.message.contains("restore` failed: Error: no") == true)
     harness.killBoth()
     for call in [ProviderCall.deactivate, .discard] { try harness.call(.destination, call) }
     for _ in 0..<2 { try harness.call(.source, .thaw) }
     try harness.call(.source, .discard)
-    try waitFor("the counter to go on") { try numbers(from, name).count > last + 50 }
-    let all = try numbers(from, name)
+    try waitFor("the counter to go on") { try Counting.numbers(from, name).count > last + 50 }
+    let all = try Counting.numbers(from, name)
     #expect(all == Array(1...max(1, all.count)))
     #expect(try to.inventory(name) == [])
+  }
+
+  @Test("an older kernel at the destination is a warning, and an equal or newer one is none") func kernels() throws {
+    let (from, to) = try Pair.of(.podman)
+    let (name, folder) = (Pair.name("kernel"), try TemporaryFolder())
+    try Counting.start(from, name)
+    let harness = try Counting.harness(from, to, name, folder)
+    let there = try #require(harness.call(.destination, .check)["abilities"])
+    func warnings(of kernel: String) throws -> [String] {
+      var (abilities, host) = (there.object ?? [:], there["host"]?.object ?? [:])
+      host["kernel"] = .string(kernel)
+      abilities["host"] = .object(host)
+      let report = try harness.call(.source, .check, ["abilities": .object(abilities)])
+      return report["notices"]?.array?.filter { $0["severity"]?.string == "warning" }.compactMap { $0["text"]?.string }
+        .filter { $0.contains("kernel") && $0.contains("older") } ?? []
+    }
+    let here = try #require(there["host"]?["kernel"]?.string)
+    #expect(try warnings(of: "4.19.0-27-amd64").first?.hasPrefix("the destination's kernel 4.19.0-27-amd64 is older than \(here)") == true)
+    #expect(try warnings(of: here) == [] && warnings(of: "99.0") == [])
   }
 
   @Test("a volume that would be at another path is refused before anything is stopped") func places() throws {
     let (from, to) = try Pair.of(.podman)
     let (name, folder) = (Pair.name("placed"), try TemporaryFolder())
-    try start(from, name, ["--volume", "\(name)-data:/data"])
+    try Counting.start(from, name, ["--volume", "\(name)-data:/data"])
     try to.run("volume", "create", "\(name)-data")
-    let harness = try harness(from, to, name, folder)
+    let harness = try Counting.harness(from, to, name, folder)
     try harness.prepare()
     #expect(failure { try harness.pass() }?.message.contains("processes go on with what is at the same path") == true)
     #expect(try from.run("container", "inspect", "--format", "{{.State.Running}}", name) == "true")
