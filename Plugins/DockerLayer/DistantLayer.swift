@@ -53,7 +53,7 @@ struct DistantLayer {
   /// Paths of what the image has in folders that were made anew, but for what lies in something that is hidden itself.
   private func hidden(_ options: TreeOptions) throws -> [[UInt8]] {
     let root = try TreeFolder(root: Self.root(copy))
-    let opaque = try LayerFolder.entries(of: root, with: [Array("trusted.overlay.opaque".utf8)], options.cancellation)
+    let opaque = try LayerFolder.entries(of: root, with: [LayerFolder.opaque], options.cancellation)
     if opaque.isEmpty { return [] }
     let copied = try TreeWriter(root: root, form: options.form)
     let reference = try engine.createContainer(

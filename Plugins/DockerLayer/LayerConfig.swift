@@ -11,9 +11,11 @@ struct LayerConfig: Decodable {
     /// At the destination: which volume goes where in a container that is made.
     var mounts: [String: String]?
     var engine: String?
+    /// Whose own engine it is; nil: that of the user as whom Ferry runs.
+    var user: String?
 
     enum CodingKeys: String, CodingKey {
-      case container, image, mounts, engine
+      case container, image, mounts, engine, user
       case madeBy = "made-by"
     }
   }
@@ -33,7 +35,7 @@ struct LayerConfig: Decodable {
      "properties": {
       "from": {"type": "object", "required": ["container"], "additionalProperties": false, "properties": {
         "container": {"$ref": "#/$defs/container"},
-        "engine": {"$ref": "#/$defs/engine"}}},
+        "engine": {"$ref": "#/$defs/engine"}, "user": {"$ref": "#/$defs/user"}}},
       "to": {"type": "object", "required": ["container"], "additionalProperties": false, "properties": {
         "container": {"$ref": "#/$defs/container"},
         "image": {"type": "string", "minLength": 1,
@@ -42,12 +44,13 @@ struct LayerConfig: Decodable {
          "description": "the item of this manifest that makes the container; it stands in `after` as well"},
         "mounts": {"type": "object", "additionalProperties": {"type": "string", "minLength": 1},
          "description": "in a container that is made: the volume for a mount point, by the mount point"},
-        "engine": {"$ref": "#/$defs/engine"}}},
+        "engine": {"$ref": "#/$defs/engine"}, "user": {"$ref": "#/$defs/user"}}},
       "track": {"type": "boolean", "description": "look only at what changed once everything was copied; true unless told"},
       "replace": {"type": "boolean",
        "description": "a container whose layer is not empty may be the target; its layer is kept until the run has succeeded"}},
      "$defs": {
       \(EngineSchema.container),
-      \(EngineSchema.engine)}}
+      \(EngineSchema.engine),
+      \(EngineSchema.user)}}
     """
 }

@@ -10,11 +10,12 @@ struct LayerDestination {
 
   func check() throws -> CheckReport {
     try provider.report { report, engine in
-      let isDirect = try isDirect(engine)
+      let store = try store(engine)
+      let isDirect = store != nil
       let place = isDirect ? engine.info.root : context.temporaryFolder
       // A copy, and what is read back to prove it.
       report.room = Files.room(in: place).map { isDirect ? $0 : $0 / 2 }
-      let target = try isDirect ? TargetAbilities(in: place) : distantAbilities()
+      let target = try isDirect ? TargetAbilities(in: place).limited(by: store?.owners?.ids) : distantAbilities()
       report.abilities = try JSONValue(encoding: target)
       var form = try FileSystemProbe.form(in: place)
       // The only loss that leaves a layer what it is.
@@ -32,8 +33,8 @@ struct LayerDestination {
       }
       if endpoint.madeBy != nil { return }
       if let container = try engine.container(endpoint.container) {
-        guard isDirect else { throw Self.isThere(container.name) }
-        _ = try LayerFolder.find(container, provider)
+        guard let store else { throw Self.isThere(container.name) }
+        _ = try store.folder(of: container)
         try refuseChanged(container)
         if container.isRunning {
           report.notices.append(
@@ -49,11 +50,11 @@ struct LayerDestination {
     }
   }
 
-  /// Whether what is received can be put beside the layer; if not, it goes through the engine.
-  private func isDirect(_ engine: ContainerEngine) throws -> Bool {
-    if engine.sharesFiles { return true }
+  /// Where what is received can be put beside the layer; nil if it goes through the engine.
+  private func store(_ engine: ContainerEngine) throws -> LayerStore? {
+    if let store = try LayerStore.find(provider) { return store }
     guard DistantLayer.isPossible(engine) else { throw provider.outOfReach("any layer", engine) }
-    return false
+    return nil
   }
 
   private func distantAbilities() throws -> TargetAbilities {
@@ -92,7 +93,7 @@ struct LayerDestination {
 
   func prepare() throws -> Offer {
     let engine = try provider.engine()
-    let form = try isDirect(engine) ? FileSystemProbe.form(in: engine.info.root) : distantAbilities().fileSystem.form
+    let form = try store(engine) != nil ? FileSystemProbe.form(in: engine.info.root) : distantAbilities().fileSystem.form
     return Offer(.private, try JSONValue(encoding: LayerOffer(form: form)).object ?? [:])
   }
 
@@ -105,17 +106,48 @@ struct LayerDestination {
     let greeting = try context.hear(LayerGreeting.self, on: pass.channel)
     var record = try prepared(greeting, offered.form.common(with: greeting.form))
     try context.tell(LayerReady(container: record.container), on: pass.channel)
-    let receiver = try receiver(received(record), record.form)
+    let receiver = try receiver(received(record), record)
     let report = PassReport(received: try receiver.receive(TreePass(number: pass.number, isFinal: pass.isFinal), on: pass.channels))
     if record.isMirror, pass.isFinal { try store(&record, greeting) }
+    if record.isWhole { try build(&record, isFinal: pass.isFinal) }
     return report
   }
 
   /// Where the layer is received.
-  private func received(_ record: LayerRecord) throws -> String { try record.isMirror ? record.folder : staged(record).staged() }
+  private func received(_ record: LayerRecord) throws -> String {
+    if record.isWhole { return WholeLayer.layer(staged(record)) }
+    return try record.isMirror ? record.folder : staged(record).staged()
+  }
 
   private func begin(_ record: LayerRecord) throws {
-    if record.isMirror { try Files.makeFolder(record.folder) } else { try staged(record).prepare() }
+    if !record.isMirror { try staged(record).prepare() }
+    if record.isMirror || record.isWhole { try Files.makeFolder(received(record)) }
+  }
+
+  private func whole(_ record: LayerRecord) throws -> WholeLayer {
+    guard let store = try LayerStore.find(provider) else { throw provider.outOfReach("any layer", try provider.engine()) }
+    return WholeLayer(
+      image: try store.image(of: provider.container(record.container)), layer: try received(record),
+      options: provider.trees.serving(TreeOptions(form: .own)))
+  }
+
+  /// The image's content is copied while the service runs.
+  private func build(_ record: inout LayerRecord, isFinal: Bool) throws {
+    let (whole, folder) = (try whole(record), try staged(record).staged())
+    func note(_ storing: LayerRecord.Storing?) throws {
+      record.storing = storing
+      try record.write(context)
+    }
+    if record.storing != .image {
+      // There is nothing yet, or a layer that was put there before, or a part of one.
+      try note(nil)
+      try whole.begin(folder)
+      try note(.image)
+    }
+    guard isFinal else { return }
+    try note(.begun)
+    try whole.apply(folder)
+    try note(.done)
   }
 
   private var copy: String { "\(context.temporaryFolder)/layer" }
@@ -156,10 +188,10 @@ struct LayerDestination {
       ? engine.container(endpoint.container) : engine.container(ContainerEngine.stagedName(endpoint.container, run: context.run))
     let made = try LayerRecord.read(context)?.made
     let container: EngineContainer
-    let isDirect = try isDirect(engine)
+    let store = try store(engine)
     if let found {
       if made == nil {
-        if !isDirect, endpoint.madeBy == nil { throw Self.isThere(found.name) }
+        if store == nil, endpoint.madeBy == nil { throw Self.isThere(found.name) }
         try refuseChanged(found)
       }
       container = found
@@ -172,9 +204,9 @@ struct LayerDestination {
         hint: "a layer means something on its own image only: bring that image here, with its tag or by `save` and `load`")
     }
     var record = LayerRecord(
-      form: form, container: container.id, folder: DistantLayer.root(copy), isMirror: !isDirect,
-      made: found == nil ? endpoint.container : made)
-    if isDirect { record.folder = try LayerFolder.find(container, provider) }
+      form: form, container: container.id, folder: DistantLayer.root(copy), owners: store?.owners, isWhole: store?.isWhole == true,
+      isMirror: store == nil, made: found == nil ? endpoint.container : made)
+    if let store { record.folder = try store.folder(of: container) }
     try record.write(context)
     try begin(record)
     return record
@@ -192,31 +224,50 @@ struct LayerDestination {
 
   func receiver(_ request: DigestRequest) throws -> TreeReceiver {
     if let record = try LayerRecord.read(context), !record.folder.isEmpty {
-      guard record.isMirror else { return try receiver(staged(record).current(active: request.target == .active), record.form) }
+      guard record.isMirror || record.isWhole else {
+        return try receiver(staged(record).current(active: request.target == .active), record)
+      }
       // What is read again is what the engine has, not the copy alone.
-      if record.storing == .done, request.isFull { try distant(record).prove(provider.trees.serving(TreeOptions(form: record.form))) }
-      return try receiver(record.folder, record.form)
+      if record.storing == .done, request.isFull {
+        if record.isWhole {
+          try whole(record).prove(staged(record).current(active: request.target == .active))
+        } else {
+          try distant(record).prove(provider.trees.serving(TreeOptions(form: record.form)))
+        }
+      }
+      return try receiver(received(record), record)
     }
     guard request.target == .active else { throw FerryError(.precondition, "nothing was received yet") }
     // A process that knows nothing of the run: the container that has the name.
     let form = try request.offer?.decode(LayerOffer.self).form ?? .own
-    let folder = try LayerFolder.find(try provider.container(endpoint.container), provider)
-    return try receiver(folder, form)
+    let container = try provider.container(endpoint.container)
+    guard let store = try LayerStore.find(provider), !store.isWhole else {
+      throw FerryError(.unsupported, "the run's memory is gone, and \(container.name) has no layer that could be looked at alone")
+    }
+    let folder = try store.folder(of: container)
+    return try receiver(folder, LayerRecord(form: form, container: container.id, folder: folder, owners: store.owners))
   }
 
-  private func receiver(_ folder: String, _ form: TreeForm) throws -> TreeReceiver {
-    try provider.trees.receiver(at: folder, TreeOptions(form: form))
+  private func receiver(_ folder: String, _ record: LayerRecord) throws -> TreeReceiver {
+    var options = TreeOptions(form: record.form)
+    options.owners = record.owners
+    return try provider.trees.receiver(at: folder, options)
   }
 
   func activate() throws {
     guard let record = try LayerRecord.read(context) else { throw FerryError(.precondition, "nothing was received yet") }
     if record.isMirror {
       if record.storing == .done { return }
-      throw FerryError(.precondition, "the container \(endpoint.container) does not hold all that was received", hint: "resume the run")
+      throw incomplete()
     }
     if try staged(record).isActive() { return }
+    if record.isWhole, record.storing != .done { throw incomplete() }
     try requireDown(record)
     try staged(record).activate()
+  }
+
+  private func incomplete() -> FerryError {
+    FerryError(.precondition, "the container \(endpoint.container) does not hold all that was received", hint: "resume the run")
   }
 
   func deactivate() throws {
@@ -232,7 +283,7 @@ struct LayerDestination {
       throw FerryError(
         .precondition, "the container \(container.name) runs, and its layer is in use", hint: "list it under `services`, or stop it")
     }
-    if try LayerFolder.isMounted(record.folder) {
+    if try LayerStore.find(provider)?.isMounted(record.folder) == true {
       throw FerryError(
         .retry, "the layer of \(container.name) is mounted: somebody is looking into the stopped container",
         hint: "try again when they have ended")

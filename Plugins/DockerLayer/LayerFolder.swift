@@ -1,25 +1,13 @@
 import FerryEngineKit
-import Glibc
 
 /// The folder in which an overlay keeps what a container changed: additions as they are, deletions as whiteouts (device 0:0), folders that were
 /// made anew marked as opaque. It is moved as it is: on the same image it means the same.
 enum LayerFolder {
-  /// The folder of a container, or why there is none within reach.
-  static func find(_ container: EngineContainer, _ provider: EngineProvider) throws -> String {
-    let engine = try provider.engine()
-    guard engine.sharesFiles else { throw provider.outOfReach("the layer of \(container.name)", engine) }
-    guard ["overlay", "overlay2"].contains(container.driver), let folder = container.layer["UpperDir"], Files.isFolder(folder) else {
-      throw FerryError(
-        .unsupported, "the layer of \(container.name) is kept by the storage driver '\(container.driver)', of which Ferry knows no folder",
-        hint: "overlay2 (Docker) and overlay (Podman) are known")
-    }
-    return folder
-  }
+  /// The attribute by which an overlay marks a folder that was made anew.
+  static let opaque = Array("trusted.overlay.opaque".utf8)
 
-  /// Whether somebody has it mounted: then nobody else may write into it.
-  static func isMounted(_ folder: String) throws -> Bool {
-    try !MountTable("/proc/self/mountinfo", upper: Array(folder.utf8)).overlays.isEmpty
-  }
+  /// Whether an entry is nothing but the word that what the image has there is gone.
+  static func isDeletion(_ entry: TreeEntry) -> Bool { entry.kind == .characterDevice && entry.deviceNumber == 0 }
 
   /// Names of attributes by which a layer points into its image instead of holding the thing itself: a renamed folder, content that was not copied.
   static let references = Set(

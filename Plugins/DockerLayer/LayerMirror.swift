@@ -120,7 +120,7 @@ struct LayerMirror {
       case .folder:
         var metadata = entry.metadata
         // What was deleted and is there again was made anew: nothing in it of the image shows.
-        if deleted.contains(path) { metadata.attributes.append((Array("trusted.overlay.opaque".utf8), [0x79])) }
+        if deleted.contains(path) { metadata.attributes.append((LayerFolder.opaque, [0x79])) }
         try writer.makeFolder(path, metadata)
       case .link: try writer.makeLink(path, target: entry.target, entry.metadata)
       case .file:

@@ -1,4 +1,5 @@
 import FerryEngineKit
+import Glibc
 
 /// A container's writable layer. What both engines have in common, which is all of it but the name.
 class LayerProvider: EngineProvider {
@@ -7,7 +8,7 @@ class LayerProvider: EngineProvider {
 
   init(_ context: ProviderContext, _ kind: EngineKind) throws {
     config = try context.decodeConfig()
-    super.init(context, kind, at: config.endpoint.engine)
+    super.init(context, kind, at: config.endpoint.engine, of: config.endpoint.user)
   }
 
   /// The layers of a container's image, lowest first: the same content has the same names on every machine.
@@ -16,6 +17,15 @@ class LayerProvider: EngineProvider {
       throw imageIsGone(container)
     }
     return layers
+  }
+
+  /// Who is not root cannot even keep what a layer is made of.
+  override func outOfReach(_ what: String, _ engine: ContainerEngine) -> FerryError {
+    if geteuid() == 0 { return super.outOfReach(what, engine) }
+    return FerryError(
+      .unsupported, "\(what) is not within reach of an ordinary user: it holds device files and owners that only root may write",
+      hint: engine.kind == .podman
+        ? "run Ferry as root beside the engine, and name the user whose engine it is with `user`" : "run Ferry as root beside the engine")
   }
 
   /// Whether a layer's folder tells of what is written to it through its container's file system; tried once.

@@ -11,9 +11,11 @@ struct LayerSource {
     try provider.report { report, engine in
       let container = try provider.container(name)
       do {
-        let folder = try folder(container)
+        let (folder, owners) = try folder(container)
         let count = try TreeCount(root: folder, cancellation: context.cancellation)
-        report.notices += try target?.notices(for: folder, provider.trees.serving(TreeOptions(form: .own)), as: "the layer") ?? []
+        var options = provider.trees.serving(TreeOptions(form: .own))
+        options.owners = owners
+        report.notices += try target?.notices(for: folder, options, as: "the layer") ?? []
         report.bytes = count.bytes
         report.entries = count.entries
       } catch let error as FerryError where error.class == .unsupported {
@@ -42,10 +44,16 @@ struct LayerSource {
   }
 
   /// The folder of the container's layer; `unsupported` if it has to be read through the engine.
-  private func folder(_ container: EngineContainer) throws -> String {
-    let folder = try LayerFolder.find(container, provider)
+  private func folder(_ container: EngineContainer) throws -> (String, LayerOwners?) {
+    guard let store = try LayerStore.find(provider) else {
+      throw provider.outOfReach("the layer of \(container.name)", try provider.engine())
+    }
+    if store.isWhole {
+      throw FerryError(.unsupported, "the storage driver 'vfs' keeps whole file systems, and no layer of \(container.name)")
+    }
+    let folder = try store.folder(of: container)
     try refuseReferences(folder)
-    return folder
+    return (folder, store.owners)
   }
 
   private func refuseReferences(_ folder: String) throws {
@@ -66,7 +74,7 @@ struct LayerSource {
     let form = try offer.decode(LayerOffer.self).form.common(with: .own)
     let container = try provider.container(name)
     var record = LayerRecord(form: form, container: container.id, folder: "")
-    do { record.folder = try folder(container) } catch let error as FerryError where error.class == .unsupported {
+    do { (record.folder, record.owners) = try folder(container) } catch let error as FerryError where error.class == .unsupported {
       try requireRoot(error)
       record.folder = "\(context.temporaryFolder)/layer"
       record.isMirror = true
@@ -105,6 +113,7 @@ struct LayerSource {
   private func tree(_ record: LayerRecord) throws -> TrackedTree {
     var options = TreeOptions(form: record.form)
     options.refused = LayerFolder.references
+    options.owners = record.owners
     let tree = try provider.trees.source(at: record.folder, options)
     tree.isTracked = !record.isMirror && provider.config.track != false && provider.hearsWrites()
     return tree

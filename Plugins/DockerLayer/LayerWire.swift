@@ -29,14 +29,22 @@ struct LayerRecord: Codable {
   var container: String
   /// The folder of its layer; of a mirror at the source, its own.
   var folder: String
+  /// What is on this end's disk stands for what is in the stream; nil: for itself.
+  var owners: LayerOwners?
+  /// Destination: the folder holds a whole file system, see `WholeLayer`.
+  var isWhole = false
   /// It is a copy beside. Source: built anew for each pass. Destination: stored through the engine in the final one.
   var isMirror = false
-  /// Destination: how far that is.
+  /// Destination: how far that is, or the making of a whole file system.
   var storing: Storing?
   /// Destination: this run made it, under this name.
   var made: String?
 
-  enum Storing: String, Codable { case begun, done }
+  enum Storing: String, Codable {
+    /// Of a whole file system: the image's content is there.
+    case image
+    case begun, done
+  }
 
   private static let key = "layer"
 

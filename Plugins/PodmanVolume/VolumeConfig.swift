@@ -59,7 +59,6 @@ struct VolumeConfig: Decodable {
       "track": {"type": "boolean", "description": "look only at what changed once everything was copied; true unless told"},
       "replace": {"type": "boolean", "description": "a volume that exists may be replaced; its content is kept until the run has succeeded"}},
      "$defs": {\(EngineSchema.engine),
-      "user": {"type": "string", "pattern": "\(Account.namePattern)",
-       "description": "the user whose own, rootless engine has the volumes, which takes root; the one as whom Ferry runs unless told"}}}
+      \(EngineSchema.user)}}
     """
 }

@@ -25,8 +25,7 @@ extension ArchiveWriter {
       return try write(link)
     }
     let attributes = options.form.attributes == .none && !options.form.accessControl ? [] : try ExtendedAttributes.read(folder, entry.name)
-    var written = ArchiveEntry(
-      path: path, kind: entry.kind, metadata: try metadata(entry, attributes.filter { options.form.holds($0.name) }))
+    var written = ArchiveEntry(path: path, kind: entry.kind, metadata: try metadata(entry, attributes))
     switch entry.kind {
     case .file: try addFile(folder, entry, written)
     case .link:
@@ -56,15 +55,16 @@ extension ArchiveWriter {
   }
 
   private func metadata(_ entry: TreeEntry, _ attributes: [(name: [UInt8], value: [UInt8])]) throws -> EntryMetadata {
-    var (owner, group, attributes) = (entry.owner, entry.group, attributes)
+    var (owner, group) = (entry.owner, entry.group)
     if let owners = options.owners {
       guard let user = owners.inStream(user: owner), let team = owners.inStream(group: group) else {
         throw FerryError(.unsupported, "the owner \(owner):\(group) is outside of the id map of this end")
       }
       (owner, group) = (user, team)
-      attributes = try EntryMetadata.inStream(attributes, owners)
     }
-    return EntryMetadata(mode: entry.mode, owner: owner, group: group, modified: entry.modified, attributes: attributes)
+    return EntryMetadata(
+      mode: entry.mode, owner: owner, group: group, modified: entry.modified,
+      attributes: try EntryMetadata.inStream(attributes, options.form, options.owners))
   }
 
   private func addFile(_ folder: TreeFolder, _ entry: TreeEntry, _ header: ArchiveEntry) throws {

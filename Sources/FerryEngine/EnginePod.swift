@@ -9,6 +9,9 @@ extension ContainerEngine {
     try client.json(JSONValue.self, "GET", Self.own + ["containers", container, "json"])
   }
 
+  /// What Podman itself says about itself.
+  public func podmanInfo() throws -> JSONValue { try client.json(JSONValue.self, "GET", Self.own + ["info"]) }
+
   /// Makes a container from Podman's own form of its settings and does not start it; answers its id.
   public func createPodmanContainer(_ spec: JSONValue) throws -> String {
     struct Answer: Decodable { let Id: String }

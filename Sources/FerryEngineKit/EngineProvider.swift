@@ -70,7 +70,7 @@ open class EngineProvider {
   }
 
   /// Of files that are not where this process could read or write them.
-  public func outOfReach(_ what: String, _ engine: ContainerEngine) -> FerryError {
+  open func outOfReach(_ what: String, _ engine: ContainerEngine) -> FerryError {
     FerryError(
       .unsupported, "\(what) is not within reach: \(engine.client.address) is of another machine, user or user namespace",
       hint: "run Ferry as root beside the engine")

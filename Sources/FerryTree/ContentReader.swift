@@ -90,8 +90,7 @@ final class ContentReader: @unchecked Sendable {
   private func attributes(_ folder: TreeFolder, _ entry: TreeEntry, _ file: Descriptor?, _ lane: Lane) throws -> TreeHash {
     guard form.attributes != .none || form.accessControl else { return TreeHash() }
     let all = try file.map { try ExtendedAttributes.read(folder, entry.name, open: $0) } ?? ExtendedAttributes.read(folder, entry.name)
-    var found = all.filter { form.holds($0.name) }
-    if let owners { found = try EntryMetadata.inStream(found, owners) }
+    let found = try EntryMetadata.inStream(all, form, owners)
     if found.isEmpty { return TreeHash() }
     var record = CanonicalRecord()
     for (name, value) in found {

@@ -183,7 +183,8 @@ private final class NeedsSurvey: TreeVisitor {
     needs.earliest = min(needs.earliest, entry.modified.seconds)
     needs.latest = max(needs.latest, entry.modified.seconds)
     // What cannot be read is named by whoever is to read it.
-    for (name, value) in (try? ExtendedAttributes.read(folder, entry.name)) ?? [] {
+    for (stored, value) in (try? ExtendedAttributes.read(folder, entry.name)) ?? [] {
+      guard let name = options.owners == nil ? stored : options.owners?.inStream(attribute: stored) else { continue }
       let text = String(decoding: name, as: UTF8.self)
       if ExtendedAttributes.accessControl.contains(text) {
         needs.accessControl.add(path())

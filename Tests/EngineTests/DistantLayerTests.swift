@@ -38,7 +38,7 @@ extension DistantTests {
         #expect(try move.harness.digest(.source, full: full) == move.harness.digest(.destination, full: full))
       }
       try move.harness.call(.destination, .activate)
-      let (there, here) = (try LayerTests().contents(from, name, move.folder), try LayerTests().contents(to, name, move.folder))
+      let (there, here) = (try from.contents(name), try to.contents(name))
       #expect(there.filter { !here.contains($0) } == [])
       #expect(here.filter { !there.contains($0) } == [])
       try to.run("start", name)

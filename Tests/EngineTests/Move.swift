@@ -10,7 +10,7 @@ struct Move {
 
   /// `kind` of state: "volume" or "layer".
   init(
-    _ what: String, _ from: (engine: TestEngine, keys: JSONValue), _ to: (engine: TestEngine, keys: JSONValue),
+    _ what: String, _ from: (engine: any EngineUnderTest, keys: JSONValue), _ to: (engine: any EngineUnderTest, keys: JSONValue),
     keys: [String: JSONValue] = [:]
   ) throws {
     folder = try TemporaryFolder()
@@ -19,7 +19,7 @@ struct Move {
       from: Move.end(from), to: Move.end(to), keys: keys)
   }
 
-  private static func end(_ end: (engine: TestEngine, keys: JSONValue)) -> JSONValue {
+  private static func end(_ end: (engine: any EngineUnderTest, keys: JSONValue)) -> JSONValue {
     var keys = end.keys
     if keys["engine"] == nil { keys["engine"] = .string(end.engine.address) }
     return keys

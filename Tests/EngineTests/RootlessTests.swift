@@ -20,7 +20,7 @@ struct RootlessTests {
 
   /// A volume with files of several of its users; each id is as a container of the engine sees it.
   private func fill(_ engine: RootlessEngine, _ name: String) throws -> AwkwardTree {
-    try engine.run("podman", "volume", "create", name)
+    try engine.run("volume", "create", name)
     let tree = try AwkwardTree(at: engine.mountpoint(name), [.names, .times, .hardLinks, .links, .sizes, .edits])
     try own(engine, tree)
     return tree
@@ -58,10 +58,10 @@ struct RootlessTests {
     #expect(try TreeComparison.differences(from, to, ignoring: [.flags, .accessLists, .attributes], owner: map, group: map) == [])
     #expect(try list("\(to)/of 1000").isSuperset(of: ["user:\(two.first + 32):r--", "group:\(two.first + 32):rw-"]))
     // The user himself sees it as it was, inside of his namespace.
-    #expect(try two.run("podman", "unshare", "stat", "--format", "%u:%g", "\(to)/of 1000") == "1000:65536")
+    #expect(try two.run("unshare", "stat", "--format", "%u:%g", "\(to)/of 1000") == "1000:65536")
     for side in Side.allCases { try harness.call(side, .release) }
     for _ in 0..<2 { try harness.call(.source, .retire) }
-    #expect(try !one.run("podman", "volume", "ls", "--quiet").split(separator: "\n").contains(name[...]))
+    #expect(try !one.run("volume", "ls", "--quiet").split(separator: "\n").contains(name[...]))
   }
 
   @Test("between a rootless engine and root's own the container's ids are the disk's at one end")

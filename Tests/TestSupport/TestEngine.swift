@@ -3,7 +3,7 @@ import Glibc
 
 /// A Docker or Podman with a storage of its own, and an image `box` of a static busybox in it. Gone with the last reference or, if a global
 /// holds it, with the process.
-public final class TestEngine: Sendable {
+public final class TestEngine: EngineUnderTest {
   /// The engines that tests are run on.
   public enum Kind: String, Sendable, CaseIterable { case docker, podman }
 
@@ -13,6 +13,8 @@ public final class TestEngine: Sendable {
   public let folder: TemporaryFolder
   /// Where its API is.
   public let address: String
+  /// The same folder.
+  public var scratch: String { folder.path }
   /// What its command needs.
   public let environment: [String: String]
   /// Where its API is in the network, for those that are not to see its files; 0: nowhere.
@@ -150,26 +152,10 @@ public final class TestEngine: Sendable {
     try Command([kind.rawValue] + arguments, environment: environment.mapValues { $0 }, timeout: .seconds(120)).run()
   }
   /// What its command says; throws if it fails.
-  @discardableResult public func run(_ arguments: String...) throws -> String { try run(arguments) }
-  /// What its command says; throws if it fails.
   @discardableResult public func run(_ arguments: [String]) throws -> String {
     let outcome = try call(arguments)
     guard outcome.succeeded else { throw FerryError(.internal, "\(kind) \(arguments): \(outcome.reason)") }
     return outcome.output.trimmed
-  }
-
-  /// Runs a shell in a new container, which ends when it is asked to. Of its starts the first runs the script.
-  public func start(_ name: String, _ options: [String] = [], script: String = "") throws {
-    let body = "if [ ! -e /ready ]; then\n\(script)\ntouch /ready\nfi\ntrap 'exit 0' TERM; while :; do sleep 0.1; done"
-    try run(["run", "--detach", "--network", "none", "--name", name] + options + ["box", "/bin/sh", "-c", body])
-    try waitFor("\(name) to be ready") { try call("exec", name, "/bin/sh", "-c", "test -e /ready").succeeded }
-  }
-
-  /// Where a volume's content is.
-  public func mountpoint(_ volume: String) throws -> String { try run("volume", "inspect", "--format", "{{.Mountpoint}}", volume) }
-  /// Where a container's own layer is.
-  public func upper(_ container: String) throws -> String {
-    try run("container", "inspect", "--format", "{{.GraphDriver.Data.UpperDir}}", container)
   }
 
   /// A tar file with a busybox, and files below /image for layers to change. The same for all engines: an image is known by its content.
@@ -199,7 +185,7 @@ public final class TestEngine: Sendable {
 }
 
 extension String {
-  fileprivate var trimmed: String {
+  var trimmed: String {
     String(drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
   }
 }

@@ -71,6 +71,36 @@ import Testing
     #expect(try harness.digest(.source) == harness.digest(.destination))
   }
 
+  @Test(
+    "a receiver that dies inside the writing of a small file: a new one is made whole, one that was there stays whole until it is replaced",
+    arguments: [false, true])
+  func diesInside(_ isThere: Bool) throws {
+    let harness = try harness()
+    if isThere { try folder.write("a/state/small", "as it was") }
+    try harness.prepare()
+    if isThere { try harness.pass() }
+    try folder.write("a/state/small", String(repeating: "small", count: 120_000))
+    // The kernel ends a process that writes more to a file than it may, after it has written so much.
+    let limits = ["--fsize=300000", "--core=0"]
+    #expect(try Command(["prlimit", "--pid", "\(harness.host(.destination).identity.pid)"] + limits).run().succeeded)
+    #expect(failure { try harness.pass() } != nil)
+    harness.killBoth()
+    let staged = folder("b/.state.ferry-run1/tree")
+    let halves = Files.names(in: staged).filter { (try? Files.read("\(staged)/\($0)").count) == 300_000 }
+    if isThere {
+      #expect(try halves.count == 1 && halves != ["small"] && Files.read("\(staged)/small") == Array("as it was".utf8))
+    } else {
+      #expect(halves == ["small"], "it died elsewhere")
+    }
+    #expect(try harness.digest(.source, full: true) != harness.digest(.destination, full: true), "half a file is none")
+    try harness.pass(final: true)
+    for full in [false, true] {
+      #expect(try harness.digest(.source, full: full) == harness.digest(.destination, full: full))
+    }
+    try harness.call(.destination, .activate)
+    #expect(try TreeComparison.differences(from, to) == [])
+  }
+
   @Test("a target inside of the source is refused") func inside() throws {
     let harness = try Harness(
       product: "tree", provider: "tree", folder: folder, from: ["path": .string(from)], to: ["path": .string("\(from)/keep/copy")])

@@ -20,8 +20,9 @@ import Testing
   }
 
   @Test("every awkward thing arrives, and so does every kind of change of it", arguments: [true, false])
-  func awkward(_ tracked: Bool) throws {
-    let ends = try TransferEnds()
+  func awkward(_ tracked: Bool) throws { try awkward(tracked, TransferEnds()) }
+
+  private func awkward(_ tracked: Bool, _ ends: TransferEnds) throws {
     let tree = try AwkwardTree(at: ends.from, crowd: 400)
     let tracker = try ChangeTracker(root: ends.from)
     try ends.pass()
@@ -33,8 +34,9 @@ import Testing
   }
 
   @Test("random edits between passes, swept or tracked, resumed or not", arguments: seeds)
-  func between(_ seed: Int) throws {
-    let ends = try TransferEnds()
+  func between(_ seed: Int) throws { try between(seed, TransferEnds()) }
+
+  private func between(_ seed: Int, _ ends: TransferEnds) throws {
     var generator = SeededGenerator(UInt64(seed))
     let edits = RandomEdits(ends.from, seed: UInt64(seed))
     let tracker = try ChangeTracker(root: ends.from, best: seed % 2 == 0 ? .fanotify : .inotify)
@@ -55,8 +57,21 @@ import Testing
   }
 
   @Test("random edits while passes run: the last pass, with nobody writing, makes both ends equal", arguments: seeds)
-  func during(_ seed: Int) throws {
-    let ends = try TransferEnds()
+  func during(_ seed: Int) throws { try during(seed, TransferEnds()) }
+
+  @Test("all of it on a file system in memory as well", .enabled(if: geteuid() == 0, "only root can mount one"), arguments: [6, 7])
+  func inMemory(_ seed: Int) throws {
+    let folder = try TemporaryFolder()
+    try Files.makeFolder(folder("memory"))
+    try #require(mount("tmpfs", folder("memory"), "tmpfs", 0, nil) == 0)
+    defer { umount2(folder("memory"), Int32(MNT_DETACH)) }
+    for name in ["awkward", "between", "during"] { try Files.makeFolder(folder("memory/\(name)")) }
+    try awkward(seed % 2 == 0, TransferEnds(in: folder("memory/awkward")))
+    try between(seed, TransferEnds(in: folder("memory/between")))
+    try during(seed, TransferEnds(in: folder("memory/during")))
+  }
+
+  private func during(_ seed: Int, _ ends: TransferEnds) throws {
     try RandomEdits(ends.from, seed: UInt64(seed)).run(600)
     let tracker = try ChangeTracker(root: ends.from)
     let stopping = Lock(false)

@@ -62,18 +62,18 @@ final class AttributeScratch {
     if length == 0 || [ENOTSUP, EPERM, EACCES].contains(Int32(-length)) { return 0 }
     guard length > 0 else { return Int32(length) }
     var found: [(name: [UInt8], value: [UInt8])] = []
-    for name in UnsafeRawBufferPointer(rebasing: list[..<Int(length)]).split(separator: 0) {
-      let name = Array(name)
-      if refused.contains(name) {
-        refusal = name
+    for stored in UnsafeRawBufferPointer(rebasing: list[..<Int(length)]).split(separator: 0) {
+      let stored = Array(stored)
+      if refused.contains(stored) {
+        refusal = stored
         return -EREMOTE
       }
-      guard form.holds(name) else { continue }
+      guard let name = owners == nil ? stored : owners?.inStream(attribute: stored), form.holds(name) else { continue }
       var capacity = 256
       while true {
         var size: Int64 = 0
         let value = [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
-          size = withCString(name) { get($0, buffer.baseAddress, UInt64(capacity)) }
+          size = withCString(stored) { get($0, buffer.baseAddress, UInt64(capacity)) }
           count = max(0, Int(size))
         }
         if size == -Int64(ERANGE), capacity < 1 << 17 {

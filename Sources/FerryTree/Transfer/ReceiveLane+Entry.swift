@@ -250,7 +250,7 @@ extension ReceiveJob {
     _ = AttributeScratch.parse(bytes) { name, _ in kept.insert(Array(name)) }
     scratch.bytes.withUnsafeBytes { found in
       _ = AttributeScratch.parse(found) { name, _ in
-        if !kept.contains(Array(name)) { _ = TreeRoot.withText(name) { clinux_fremovexattr(file, $0) } }
+        if !kept.contains(Array(name)) { _ = withCString(stored(Array(name))) { clinux_fremovexattr(file, $0) } }
       }
     }
   }
@@ -261,9 +261,12 @@ extension ReceiveJob {
   ) -> Int32? {
     guard let map = options.owners else { return TreeRoot.withText(name) { set($0, value.baseAddress, UInt64(value.count)) } }
     return AttributeOwners.onDisk(Array(name), Array(value), map).map { value in
-      value.withUnsafeBytes { value in TreeRoot.withText(name) { set($0, value.baseAddress, UInt64(value.count)) } }
+      value.withUnsafeBytes { value in withCString(stored(Array(name))) { set($0, value.baseAddress, UInt64(value.count)) } }
     }
   }
+
+  /// An attribute's name on this disk.
+  private func stored(_ name: [UInt8]) -> [UInt8] { options.owners?.onDisk(attribute: name) ?? name }
 
   func setAttributes(
     _ bytes: UnsafeRawBufferPointer, _ path: UnsafeRawBufferPointer, accessControl: Bool? = nil,

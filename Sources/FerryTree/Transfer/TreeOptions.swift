@@ -56,6 +56,18 @@ public protocol OwnerMapping: Sendable {
   func inStream(group: UInt32) -> UInt32?
   /// As for users.
   func onDisk(group: UInt32) -> UInt32?
+  /// What an attribute is called in the stream that has this name on disk; nil if it does not count.
+  func inStream(attribute name: [UInt8]) -> [UInt8]?
+  /// What an attribute is called on disk that has this name in the stream.
+  func onDisk(attribute name: [UInt8]) -> [UInt8]
+}
+
+/// Most maps are of numbers alone.
+extension OwnerMapping {
+  /// The same.
+  public func inStream(attribute name: [UInt8]) -> [UInt8]? { name }
+  /// The same.
+  public func onDisk(attribute name: [UInt8]) -> [UInt8] { name }
 }
 
 /// How far a digest looks itself. All depths have the same result for the same tree.

@@ -54,10 +54,10 @@ public struct EntryMetadata: Sendable {
       guard let value = AttributeOwners.onDisk(attribute.name, attribute.value, map) else {
         throw FerryError(.unsupported, "the attribute \(TreePath.escaped(attribute.name)) has owners outside of the id map of this end")
       }
-      return (attribute.name, value)
+      return (map.onDisk(attribute: attribute.name), value)
     }
     for attribute in wanted where !lists.contains(attribute.name) { try set(attribute) }
-    if kind == .folder { try removeOthers(wanted, path, form) }
+    if kind == .folder { try removeOthers(wanted, path, form, owners) }
     if kind != .link { try must("the mode \(String(mode, radix: 8))", chmod(path, mode & 0o7777)) }
     if form.accessControl, kind != .link {
       for list in lists {
@@ -73,24 +73,29 @@ public struct EntryMetadata: Sendable {
     try must("the time", utimensat(AT_FDCWD, path, times, 0))
   }
 
-  /// As they are in an archive, of one as they are on a disk with an id map.
+  /// Those that a form has, as they are in a stream or an archive, of those on a disk.
   package static func inStream(
-    _ attributes: [(name: [UInt8], value: [UInt8])], _ map: any OwnerMapping
+    _ attributes: [(name: [UInt8], value: [UInt8])], _ form: TreeForm, _ map: (any OwnerMapping)?
   ) throws -> [(name: [UInt8], value: [UInt8])] {
-    try attributes.map { attribute in
+    guard let map else { return attributes.filter { form.holds($0.name) } }
+    return try attributes.compactMap { attribute in
+      guard let name = map.inStream(attribute: attribute.name), form.holds(name) else { return nil }
       guard let value = AttributeOwners.inStream(attribute.name, attribute.value, map) else {
         throw FerryError(.unsupported, "the attribute \(TreePath.escaped(attribute.name)) has owners outside of the id map of this end")
       }
-      return (attribute.name, value)
-    }
+      return (name, value)
+    }.sorted { TreePath.precedes($0.name, $1.name) }
   }
 
   /// UTIME_OMIT: a time that is left as it is.
   private static let omit = (1 << 30) - 2
 
   /// Folders are kept where all else is made anew, so they may have what they should not.
-  private func removeOthers(_ wanted: [(name: [UInt8], value: [UInt8])], _ path: String, _ form: TreeForm) throws {
-    for name in try ExtendedAttributes.names(path) where form.holds(name) && !name.starts(with: Array("system.".utf8)) {
+  private func removeOthers(
+    _ wanted: [(name: [UInt8], value: [UInt8])], _ path: String, _ form: TreeForm, _ owners: (any OwnerMapping)?
+  ) throws {
+    for name in try ExtendedAttributes.names(path) where !name.starts(with: Array("system.".utf8)) {
+      guard let counted = owners == nil ? name : owners?.inStream(attribute: name), form.holds(counted) else { continue }
       guard !wanted.contains(where: { $0.name == name }) else { continue }
       let failed = withCString(name) { clinux_removexattr(path, $0, 1) }
       guard failed >= 0 || failed == -ENODATA else {

@@ -268,6 +268,26 @@ public final class TreeFile {
     if !isKept { _ = withCString(temporary) { unlinkat(folder.descriptor.number, $0, 0) } }
   }
 
+  /// Takes all of its content from a file of its size: shared with it where the file system can, else copied but for its holes.
+  public func copy(_ other: Descriptor) throws {
+    guard clinux_clone(descriptor.number, other.number) != 0 else { return }
+    var offset: Int64 = 0
+    while offset < size {
+      let start = clinux_seek_data(other.number, offset)
+      // Nothing but a hole follows.
+      if start == -Int64(ENXIO) { return }
+      guard start >= 0 else { throw folder.failure(Int32(-start), "cannot read what is to be", name) }
+      let end = min(size, max(start, clinux_seek_hole(other.number, start)))
+      offset = start
+      while offset < end {
+        let count = clinux_copy_range(other.number, descriptor.number, offset, UInt64(end - offset))
+        guard count > 0 else { throw folder.failure(count < 0 ? Int32(-count) : EIO, "cannot copy", name) }
+        offset += count
+      }
+      if end <= start { return }
+    }
+  }
+
   /// Writes a part of its content; what is never written is a hole.
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws {
     guard offset >= 0, offset <= size, Int64(bytes.count) <= size - offset else {
