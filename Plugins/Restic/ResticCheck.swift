@@ -5,10 +5,11 @@ import Glibc
 struct ResticCheck {
   let context: ProviderContext
   let config: ResticConfig
+  let memory: ResticMemory
 
   func source() throws -> CheckReport {
     var report = CheckReport()
-    let repository = try ResticRepository(context, config)
+    let repository = try ResticRepository(context, config, memory)
     guard look(&report, repository) else { return report }
     for path in [config.includeFile, config.excludeFile].compactMap({ $0 }) where access(path, R_OK) != 0 {
       report.notices.append(
@@ -17,7 +18,7 @@ struct ResticCheck {
     let parts: [ResticPart]
     do {
       try ResticModule(context, config.endpoint)?.demandAccess()
-      parts = try ResticSource(context: context, config: config).parts()
+      parts = try ResticSource(context: context, config: config, memory: memory).parts()
     } catch {
       add(error, to: &report)
       return report
@@ -47,10 +48,11 @@ struct ResticCheck {
     }
   }
 
-  func destination(_ target: StagedFolder) throws -> CheckReport {
+  /// With `listing`, what is stored is asked for as well, for the call that follows: that opens the repository as the probe does.
+  func destination(_ target: StagedFolder, listing: Bool = false) throws -> CheckReport {
     var report = CheckReport()
-    let repository = try ResticRepository(context, config)
-    guard look(&report, repository) else { return report }
+    let repository = try ResticRepository(context, config, memory)
+    guard look(&report, repository, listing: listing) else { return report }
     if case .channel = repository.location {
       do { _ = try ResticServer.program() } catch { add(error, to: &report) }
     }
@@ -68,9 +70,9 @@ struct ResticCheck {
   }
 
   /// The tool, the password, and whether that opens the repository, if there is one already.
-  private func look(_ report: inout CheckReport, _ repository: ResticRepository) -> Bool {
+  private func look(_ report: inout CheckReport, _ repository: ResticRepository, listing: Bool = false) -> Bool {
     do {
-      let tool = try ResticTool(context)
+      let tool = try memory.tool(context)
       report.versions["restic"] = tool.version
       guard tool.isRecent else {
         report.notices.append(.init(.error, "restic \(tool.version) is too old", hint: "install 0.14 or newer on this node"))
@@ -78,11 +80,14 @@ struct ResticCheck {
       }
       _ = try context.secret("password")
       guard repository.isReachable else { return true }
-      let probe = try repository.run(repository.command(["cat", "config", "--no-lock"]))
-      guard !probe.succeeded else { return true }
-      let failure = ResticFailure.error("cat config", probe)
-      // One that is not there yet is made in `prepare`.
-      if failure.class != .notFound { throw failure }
+      if listing {
+        do { memory.keep(try ResticDeposit(context: context, repository: repository).fetch()) } catch let error as FerryError
+          where error.class == .notFound
+        {}
+      } else if let failure = try repository.probe(), failure.class != .notFound {
+        // One that is not there yet is made in `prepare`.
+        throw failure
+      }
       return true
     } catch {
       add(error, to: &report)

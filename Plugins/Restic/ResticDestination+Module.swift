@@ -31,7 +31,7 @@ extension ResticDestination {
     try [(ResticModule.state, target)] + volumes().compactMap { volume in staged(volume).map { ("volumes/\(volume.name)", $0) } }
   }
 
-  func restoreModule(_ snapshot: String, _ repository: ResticRepository) throws -> PassReport {
+  func restoreModule(_ snapshot: ResticChoice, _ repository: ResticRepository) throws -> PassReport {
     guard let module else { throw FerryError(.internal, "the item is about no module") }
     try ResticListing.save(snapshot, repository, to: listing)
     try prepareVolumes(module)
@@ -48,8 +48,9 @@ extension ResticDestination {
     return try report(targets.map(\.folder))
   }
 
-  private func restore(_ snapshot: String, part: String, to incoming: String, _ module: ResticModule, _ repository: ResticRepository) throws
-  {
+  private func restore(
+    _ snapshot: ResticChoice, part: String, to incoming: String, _ module: ResticModule, _ repository: ResticRepository
+  ) throws {
     guard let owners = try module.owners() else { return try repository.restore(snapshot, to: incoming, include: part) }
     // Root of the user's namespace makes the folders that lead there.
     guard let user = owners.onDisk(user: 0), let group = owners.onDisk(group: 0), chown(incoming, user, group) == 0 else {

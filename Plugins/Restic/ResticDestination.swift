@@ -15,6 +15,7 @@ struct ResticDestination {
   let context: ProviderContext
   let config: ResticConfig
   let target: StagedFolder
+  let memory: ResticMemory
 
   /// Neither sockets nor that two names are one link, fifo or device is in a snapshot.
   static func form(in folder: String) throws -> TreeForm {
@@ -30,35 +31,38 @@ struct ResticDestination {
   }
 
   func prepare() throws -> Offer {
-    let tool = try ResticTool(context)
+    let tool = try memory.tool(context)
     try target.prepare()
-    let repository = try ResticRepository(context, config)
+    let repository = try ResticRepository(context, config, memory)
     if repository.isKeeper { try repository.open() }
     let offer = ResticOffer(form: try form(), version: tool.version)
     return Offer(.private, try JSONValue(encoding: offer).object ?? [:])
   }
 
   func receive(_ pass: Pass) throws -> PassReport {
-    let repository = try ResticRepository(context, config)
-    let snapshot: String
+    let repository = try ResticRepository(context, config, memory)
     switch repository.location {
     case .channel(let path):
+      let before = Set(Files.names(in: "\(path)/snapshots"))
       try ResticServer(context: context, folder: path).serve(on: pass.channel)
       // The end of the stream means nothing: what counts is that the snapshot is there.
-      let tags = ResticSource.tags(context, pass: pass.number)
-      guard let found = try repository.snapshots(tags: tags).last else {
-        throw FerryError(.peer, "the source wrote no snapshot in pass \(pass.number)")
-      }
-      snapshot = found.id
-    case .url: snapshot = try word(on: pass.channel).snapshot
+      let nothing = FerryError(.peer, "the source wrote no snapshot in pass \(pass.number)")
+      guard !before.isSuperset(of: Files.names(in: "\(path)/snapshots")) else { throw nothing }
+      guard pass.isFinal else { return PassReport(bytes: 0, entries: 0) }
+      // Which one it is restic finds while it restores.
+      do { return try restore(.newest(tags: ResticSource.tags(context, pass: pass.number)), repository) } catch let error as FerryError
+        where error.class == .notFound
+      { throw nothing }
+    case .url:
+      let snapshot = try word(on: pass.channel).snapshot
+      // restic before 0.17 restores everything each time: once is enough.
+      guard pass.isFinal else { return PassReport(bytes: 0, entries: 0) }
+      return try restore(.named(snapshot), repository)
     }
-    // restic before 0.17 restores everything each time: once is enough.
-    guard pass.isFinal else { return PassReport(bytes: 0, entries: 0) }
-    return try restore(snapshot, repository)
   }
 
   /// Restores a snapshot beside the target; until it is whole, nothing that was received before is touched.
-  func restore(_ snapshot: String, _ repository: ResticRepository) throws -> PassReport {
+  func restore(_ snapshot: ResticChoice, _ repository: ResticRepository) throws -> PassReport {
     if module != nil { return try restoreModule(snapshot, repository) }
     try fill(target) { incoming in
       try repository.restore(snapshot, to: incoming)
@@ -72,9 +76,27 @@ struct ResticDestination {
     let incoming = "\(target.holder)/incoming"
     try TreeRemoval.remove(incoming)
     try Files.makeFolder(incoming)
-    try target.adopt(try work(incoming))
+    let holder = try TreeFolder(root: target.holder)
+    try target.adopt(try flushing(holder) { try work(incoming) })
     try TreeRemoval.remove(incoming)
-    try TreeFolder(root: target.holder).flush()
+    try holder.flush()
+  }
+
+  /// restic leaves what it writes to the page cache. It goes to the disk while more is written, so that little is left to be done at the end.
+  private func flushing<Value>(_ folder: TreeFolder, _ work: () throws -> Value) rethrows -> Value {
+    let (early, last) = (EarlyFlush(folder), Lock<Int64>(0))
+    let activity = ChildActivity { read in
+      early.note(
+        last.withLock { last in
+          defer { last = read }
+          return read - last
+        })
+    }
+    defer {
+      activity.end()
+      early.end()
+    }
+    return try work()
   }
 
   func report(_ targets: [StagedFolder]) throws -> PassReport {

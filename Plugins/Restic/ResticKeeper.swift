@@ -37,7 +37,7 @@ struct ResticKeeper {
       try patiently("thinned out") {
         try repository.output(["forget", "--tag", (["ferry"] + tags).joined(separator: ","), "--group-by", "host"] + keep.options)
         // A deposit goes with its snapshot.
-        let left = try repository.snapshots(tags: ["ferry"] + tags, [ResticDeposit.tag] + tags)
+        let left = try repository.snapshots(tags: [["ferry"] + tags, [ResticDeposit.tag] + tags])
         let runs = Set(left.filter { !$0.isDeposit }.compactMap { $0.tag("run") })
         let orphans = left.filter { $0.isDeposit && !runs.contains($0.tag("run") ?? "") }
         if !orphans.isEmpty { try repository.output(["forget"] + orphans.map(\.id)) }
@@ -50,17 +50,16 @@ struct ResticKeeper {
   func undo() {
     do {
       guard try context.kv.get(Self.lastPassKey, as: Int.self) != nil else { return }
-      try forget { _ in true }
-      let deposits = try repository.snapshots(tags: [ResticDeposit.tag, "run=\(context.run)", "item=\(context.item)"])
-      if !deposits.isEmpty { try repository.output(["forget"] + deposits.map(\.id)) }
+      try forget(deposits: true) { _ in true }
       try context.kv.remove(Self.lastPassKey)
     } catch {
       context.log(.warning, "snapshots of run \(context.run) stay in the repository: \(FerryError.wrap(error).message)")
     }
   }
 
-  private func forget(_ isOld: (ResticRepository.Snapshot) -> Bool) throws {
-    let old = try repository.snapshots(tags: ResticSource.tags(context)).filter(isOld).map(\.id)
+  private func forget(deposits: Bool = false, _ isOld: (ResticRepository.Snapshot) -> Bool) throws {
+    let beside = deposits ? [[ResticDeposit.tag, "run=\(context.run)", "item=\(context.item)"]] : []
+    let old = try repository.snapshots(tags: [ResticSource.tags(context)] + beside).filter(isOld).map(\.id)
     if !old.isEmpty { try patiently("thinned out") { try repository.output(["forget"] + old) } }
   }
 

@@ -5,12 +5,12 @@ import Glibc
 /// The paths that a snapshot really holds: what is selected is restic's decision, not a copy of its rules.
 enum ResticListing {
   /// Asks restic and keeps the answer in a file: each path with a NUL.
-  static func save(_ snapshot: String, _ repository: ResticRepository, to path: String) throws {
+  static func save(_ snapshot: ResticChoice, _ repository: ResticRepository, to path: String) throws {
     let asked = "\(path).asked"
     defer { unlink(asked) }
     func ask(_ arguments: [String]) throws -> [UInt8] {
       let file = try Descriptor.open(asked, O_WRONLY | O_CREAT | O_TRUNC)
-      var command = try repository.command(["ls", "--no-lock"] + arguments + [snapshot])
+      var command = try repository.command(["ls", "--no-lock"] + arguments + snapshot.arguments)
       command.output = .descriptor(file.number)
       let outcome = try repository.run(command)
       guard outcome.succeeded else { throw ResticFailure.error("ls", outcome) }

@@ -4,21 +4,35 @@ import Glibc
 
 /// The halves apart in time: the repository is what both reach.
 extension ResticProvider: DeferringProvider {
-  func prepareDeferred() throws -> Offer {
+  func checkDeferred() throws -> CheckReport {
+    let check = ResticCheck(context: context, config: config, memory: memory)
+    return context.side == .source ? try check.source() : try check.destination(target, listing: true)
+  }
+
+  func prepareDeferred(_ request: DigestRequest) throws -> Offer {
     let repository = try reachable()
-    try repository.open()
     // In place of the destination's abilities, which nobody knows yet: what this end can read and restic can carry.
     let form = TreeForm(attributes: geteuid() == 0 ? .all : .user, sockets: false, sharedSpecials: false)
     try context.kv.put(Self.formKey, form)
-    let offer = ResticOffer(form: form, version: try ResticTool(context).version)
+    try reading(request, form) { try repository.open() }
+    let offer = ResticOffer(form: form, version: try memory.tool(context).version)
     return Offer(.private, try JSONValue(encoding: offer).object ?? [:])
+  }
+
+  /// Making a repository keeps one core busy with its key: another reads meanwhile what the digest will ask for. That is worth nothing as
+  /// proof, but what does not change until then need not be read again.
+  private func reading(_ request: DigestRequest, _ form: TreeForm, while work: @escaping @Sendable () throws -> Void) throws {
+    guard !request.isFull, memory.isThere != true, let trees = try? source.trees() else { return try work() }
+    let (context, owners) = (context, try ResticModule(context, config.endpoint)?.owners())
+    let both: [@Sendable () throws -> Void] = [work, { _ = try? request.compute(trees, form: form, owners: owners, context) }]
+    _ = try Threads.map(both) { try $0() }
   }
 
   func store(_ pass: Pass) throws -> PassReport {
     try note(pass)
     if !pass.isFinal { try TreeFolder(root: source.folder()).flush() }
     let (report, snapshot) = try source.store(pass, channel: nil)
-    try context.kv.put(ResticDeposit.snapshotKey, snapshot)
+    try context.kv.put(ResticDeposit.storedKey, ResticDeposit.Stored(snapshot: snapshot, deposit: pass.deposit))
     return report
   }
 
@@ -45,11 +59,11 @@ extension ResticProvider: DeferringProvider {
     return offer
   }
 
-  func fetch(_ snapshot: String) throws -> PassReport { try destination.restore(snapshot, reachable()) }
+  func fetch(_ snapshot: String) throws -> PassReport { try destination.restore(.named(snapshot), reachable()) }
 
   /// A repository behind the channel is reached by its own node alone.
   private func reachable() throws -> ResticRepository {
-    let repository = try ResticRepository(context, config)
+    let repository = try ResticRepository(context, config, memory)
     guard repository.isReachable else {
       throw FerryError(
         .unsupported, "a transfer cannot reach '\(config.repository)': there is no channel without a destination",

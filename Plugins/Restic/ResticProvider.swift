@@ -12,8 +12,11 @@ final class ResticProvider: StateProvider {
   let context: ProviderContext
   let config: ResticConfig
   let target: StagedFolder
-  var source: ResticSource { ResticSource(context: context, config: config) }
-  var destination: ResticDestination { ResticDestination(context: context, config: config, target: target) }
+  var source: ResticSource { ResticSource(context: context, config: config, memory: memory) }
+  var destination: ResticDestination { ResticDestination(context: context, config: config, target: target, memory: memory) }
+
+  /// Of this process.
+  let memory = ResticMemory()
 
   static let formKey = "form"
 
@@ -28,7 +31,7 @@ final class ResticProvider: StateProvider {
   }
 
   func check() throws -> CheckReport {
-    let check = ResticCheck(context: context, config: config)
+    let check = ResticCheck(context: context, config: config, memory: memory)
     return context.side == .source ? try check.source() : try check.destination(target)
   }
 
@@ -37,7 +40,7 @@ final class ResticProvider: StateProvider {
   func prepare(for offer: Offer) throws {
     _ = try source.folder()
     try context.kv.put(Self.formKey, try form(offer))
-    let repository = try ResticRepository(context, config)
+    let repository = try ResticRepository(context, config, memory)
     if repository.isKeeper { try repository.open() }
   }
 
@@ -74,7 +77,7 @@ final class ResticProvider: StateProvider {
   func retire() throws { try source.retire() }
 
   func keeper() throws -> ResticKeeper? {
-    let repository = try ResticRepository(context, config)
+    let repository = try ResticRepository(context, config, memory)
     return repository.isKeeper ? ResticKeeper(context: context, config: config, repository: repository) : nil
   }
 

@@ -41,12 +41,14 @@ struct ResticRepository {
   let context: ProviderContext
   let config: ResticConfig
   let location: ResticLocation
+  let memory: ResticMemory
   /// At the source, for a repository that only the channel leads to.
   var channel: Int32?
 
-  init(_ context: ProviderContext, _ config: ResticConfig, channel: Int32? = nil) throws {
+  init(_ context: ProviderContext, _ config: ResticConfig, _ memory: ResticMemory, channel: Int32? = nil) throws {
     self.context = context
     self.config = config
+    self.memory = memory
     location = try ResticLocation(config.repository)
     self.channel = channel
   }
@@ -119,9 +121,9 @@ struct ResticRepository {
   }
 
   /// Restores a snapshot, or what of it `include` names, into a folder.
-  func restore(_ snapshot: String, to folder: String, include: String? = nil) throws {
-    var arguments = ["restore", snapshot, "--target", folder] + (include.map { ["--include", "/\($0)"] } ?? [])
-    if try ResticTool(context).keepsHoles { arguments.append("--sparse") }
+  func restore(_ snapshot: ResticChoice, to folder: String, include: String? = nil) throws {
+    var arguments = ["restore"] + snapshot.arguments + ["--target", folder] + (include.map { ["--include", "/\($0)"] } ?? [])
+    if try memory.tool(context).keepsHoles { arguments.append("--sparse") }
     try output(arguments)
   }
 
@@ -158,22 +160,34 @@ struct ResticRepository {
 
   // MARK: The repository itself
 
-  /// Opens it, and makes it where there is none.
-  func open() throws {
+  /// What keeps the password from opening it; nil if nothing does.
+  func probe() throws -> FerryError? {
     let probe = try run(command(["cat", "config", "--no-lock"]))
-    if probe.succeeded { return }
-    let failure = ResticFailure.error("cat config", probe)
-    guard failure.class == .notFound || failure.class == .io else { throw failure }
+    let failure = probe.succeeded ? nil : ResticFailure.error("cat config", probe)
+    if failure == nil || failure?.class == .notFound { memory.isThere = failure == nil }
+    return failure
+  }
+
+  /// Opens it, and makes it where there is none. What `check` has seen counts: if it is gone since, the first backup says so.
+  func open() throws {
+    if memory.isThere == true { return }
+    if memory.isThere == nil {
+      guard let failure = try probe() else { return }
+      guard failure.class == .notFound || failure.class == .io else { throw failure }
+    }
     if case .channel(let path) = location { try Files.makeFolder(Files.parent(of: path)) }
     let made = try run(command(["init"]))
-    if made.succeeded { return context.log(.info, "made the repository \(config.repository)") }
+    guard !made.succeeded else {
+      memory.isThere = true
+      return context.log(.info, "made the repository \(config.repository)")
+    }
+    guard made.errors.contains("already exists") else { throw ResticFailure.error("init", made) }
     // Somebody else was faster, or it is there and cannot be read.
-    if made.errors.contains("already exists"), try run(command(["cat", "config", "--no-lock"])).succeeded { return }
-    throw made.errors.contains("already exists") ? failure : ResticFailure.error("init", made)
+    if let failure = try probe() { throw failure }
   }
 
   /// Those with all tags of one of the lists, the newest last. Each command derives the key anew, which is slow on purpose: ask once.
-  func snapshots(tags lists: [String]...) throws -> [Snapshot] {
+  func snapshots(tags lists: [[String]]) throws -> [Snapshot] {
     let text = try output(["snapshots", "--json", "--no-lock"] + lists.flatMap { ["--tag", $0.joined(separator: ",")] })
     return (try JSONValue(parsing: text).decode([Snapshot]?.self) ?? []).sorted { $0.time < $1.time }
   }

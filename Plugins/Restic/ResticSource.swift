@@ -12,6 +12,7 @@ struct ResticWord: Codable {
 struct ResticSource {
   let context: ProviderContext
   let config: ResticConfig
+  let memory: ResticMemory
 
   private var module: ResticModule? { ResticModule(context, config.endpoint) }
 
@@ -70,13 +71,14 @@ struct ResticSource {
   /// Writes a pass's snapshot; answers its name as well.
   func store(_ pass: Pass, channel: Int32?) throws -> (PassReport, snapshot: String) {
     let parts = try parts()
-    let repository = try ResticRepository(context, config, channel: channel)
+    let repository = try ResticRepository(context, config, memory, channel: channel)
     let name = pass.manifest.map { ["name=\($0.name)"] } ?? []
     let manifest = pass.manifest.map { ["manifest=\($0.digest.prefix(16))"] } ?? []
-    let tags = Self.tags(context, pass: pass.number) + name + manifest + (config.tags ?? [])
+    let tags = Self.tags(context, pass: pass.number) + name + manifest + (config.tags ?? []) + (pass.deposit.map(ResticProof.tags) ?? [])
     var arguments = ["backup", "--json", "--tag", tags.joined(separator: ",")]
     // restic would look for one that was told to read the very same paths, and what an include-file names changes.
-    if config.includeFile != nil || module != nil, let last = try repository.snapshots(tags: ["ferry", "item=\(context.item)"] + name).last
+    if config.includeFile != nil || module != nil,
+      let last = try repository.snapshots(tags: [["ferry", "item=\(context.item)"] + name]).last
     {
       arguments += ["--parent", last.id]
     }
@@ -88,7 +90,7 @@ struct ResticSource {
       guard let module else { return try backup.run(command, repository, isFinal: pass.isFinal) }
       return try module.showing(parts) { try backup.run(command, repository, isFinal: pass.isFinal) }
     }
-    if config.selects { try ResticListing.save(snapshot, repository, to: selectionPath) }
+    if config.selects { try ResticListing.save(.named(snapshot), repository, to: selectionPath) }
     if module != nil, try !ResticListing.read(selectionPath, below: ResticModule.state).contains(Array(ResticModule.environment.utf8)) {
       throw FerryError(
         .invalid, "the exclude rules leave out state/\(ResticModule.environment), without which no backup can be restored",

@@ -21,8 +21,8 @@ extension Engine {
 
   /// Writes a schedule and its units. One of that name is replaced.
   public func add(_ schedule: Schedule) throws {
-    for path in schedule.manifests {
-      let manifest = try load(path, parameters: schedule.parameters)
+    for transfer in schedule.transfers {
+      let manifest = try load(transfer.manifest, parameters: transfer.parameters)
       for item in manifest.state {
         for (name, reference) in item.secrets {
           guard case .env(let variable) = reference else { continue }
@@ -78,13 +78,13 @@ extension Engine {
     defer { lock.unlock() }
     var last = Schedule.Last(began: wallClock(), ended: 0, exit: .done, runs: [], error: nil)
     // One that fails does not keep the others from their backup.
-    for path in schedule.manifests {
+    for one in schedule.transfers {
       do {
-        let result = try await transfer(load(path, parameters: schedule.parameters), onEvent: onEvent)
+        let result = try await transfer(load(one.manifest, parameters: one.parameters), onEvent: onEvent)
         last.runs.append(result.run)
         if result.exit != .done, last.exit == .done { (last.exit, last.error) = (result.exit, result.error) }
       } catch {
-        let failure = error as? FerryError ?? FerryError(.invalid, "\(path): \(error)")
+        let failure = error as? FerryError ?? FerryError(.invalid, "\(one.manifest): \(error)")
         if last.exit == .done { (last.exit, last.error) = (ExitCode(failure), failure) }
       }
     }

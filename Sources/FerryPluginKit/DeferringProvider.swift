@@ -1,11 +1,14 @@
 /// A provider that can keep the state in a store of its own, where it waits for a destination that is not there yet: its halves may run apart in
 /// time. The store is what both ends reach; nothing goes through a channel.
 public protocol DeferringProvider: StateProvider {
-  /// Source: what the destination would have offered. Starts trackers and holds.
-  func prepareDeferred() throws -> Offer
-  /// Source: one pass into the store.
+  /// Like `check`, where a half of a run follows: at the destination `recall` does.
+  func checkDeferred() throws -> CheckReport
+  /// Source: what the destination would have offered. Starts trackers and holds. What `digest` will be asked for is told: it may be begun.
+  func prepareDeferred(_ request: DigestRequest) throws -> Offer
+  /// Source: one pass into the store. The final one may have a deposit, which can be kept in what it stores.
   func store(_ pass: Pass) throws -> PassReport
-  /// Source, after the final pass and its digest: keeps an object beside what that pass has stored, and answers the name of both.
+  /// Source, after the final pass and its digest: keeps an object beside what that pass has stored, and answers the name of both. Where the
+  /// state did not change meanwhile it is the one that came with the pass.
   func deposit(_ deposit: JSONValue) throws -> String
   /// What is stored of the item, the newest first.
   func snapshots(_ manifest: ManifestIdentity?) throws -> [StoredSnapshot]
@@ -15,6 +18,11 @@ public protocol DeferringProvider: StateProvider {
   func prepareDeferred(with offer: Offer) throws -> Offer
   /// Destination: fetches a snapshot whole. What was received is on disk when it returns.
   func fetch(_ snapshot: String) throws -> PassReport
+}
+
+extension DeferringProvider {
+  /// By default nothing else.
+  public func checkDeferred() throws -> CheckReport { try check() }
 }
 
 /// Which manifest a run is of.

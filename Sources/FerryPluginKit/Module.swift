@@ -162,11 +162,14 @@ private final class Instance: @unchecked Sendable {
     }
 
     func prepareDeferred() throws -> Offer {
-      guard context.side == .destination else { return try deferring.prepareDeferred() }
+      guard context.side == .destination else { return try deferring.prepareDeferred(digestRequest()) }
       guard let offer = try offer() else { throw FerryError(.internal, "a deferred 'prepare' came without an offer") }
       return try deferring.prepareDeferred(with: offer)
     }
-    func check() throws -> CheckReport { try arguments["abilities"].map(provider.check(against:)) ?? provider.check() }
+    func check() throws -> CheckReport {
+      if isDeferred { return try deferring.checkDeferred() }
+      return try arguments["abilities"].map(provider.check(against:)) ?? provider.check()
+    }
     func transfer() throws -> PassReport { isDeferred ? try deferring.store(pass()) : try provider.transfer(pass()) }
     func receive() throws -> PassReport { isDeferred ? try deferring.fetch(snapshot()) : try provider.receive(pass()) }
 
@@ -181,7 +184,8 @@ private final class Instance: @unchecked Sendable {
       Pass(
         number: Int(args.pass), isFirst: has(FERRY_FIRST_PASS), isFinal: has(FERRY_FINAL_PASS),
         channels: Array(UnsafeBufferPointer(start: args.channels, count: Int(args.channel_count))), offer: try offer(),
-        stay: arguments["stay"]?.int.map { .seconds($0) }, manifest: try manifest())
+        stay: arguments["stay"]?.int.map { .seconds($0) }, manifest: try manifest(),
+        deposit: arguments["deposit"])
     }
 
     func digestRequest() throws -> DigestRequest {

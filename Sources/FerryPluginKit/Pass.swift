@@ -15,12 +15,15 @@ public struct Pass: Sendable {
   public var stay: Duration?
   /// Which manifest the run is of.
   public var manifest: ManifestIdentity?
+  /// What is to be kept with what the final pass of a deferred run stores, if the state does not change meanwhile: see `DeferringProvider`.
+  public var deposit: JSONValue?
 
   /// A pass.
   public init(
     number: Int, isFirst: Bool, isFinal: Bool, channels: [Int32], offer: Offer? = nil, stay: Duration? = nil,
-    manifest: ManifestIdentity? = nil
+    manifest: ManifestIdentity? = nil, deposit: JSONValue? = nil
   ) {
+    self.deposit = deposit
     self.manifest = manifest
     self.number = number
     self.isFirst = isFirst

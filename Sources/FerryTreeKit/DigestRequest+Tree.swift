@@ -4,7 +4,7 @@ import FerryTree
 /// What a provider that moves trees answers a request for a digest with.
 extension DigestRequest {
   /// A tree that counts.
-  public struct Tree {
+  public struct Tree: Sendable {
     var name: String
     var root: String
     var selection: TreeSelection?

@@ -22,9 +22,13 @@ import Testing
   }
 
   /// An engine of a machine that knows nothing of any other.
-  private func engine(_ name: String = "one") throws -> Engine {
-    try Engine(
-      Engine.Configuration(executable: Products.ferry, stateFolder: folder("\(name)/state"), pluginFolders: [folder("plugins")]))
+  private func engine(_ name: String = "one", programs: String? = nil) throws -> Engine {
+    let program = try programs.map {
+      try folder.write("ferry", "#!/bin/sh\nPATH=\($0):$PATH exec \(Products.ferry) \"$@\"\n", mode: 0o755)
+    }
+    return try Engine(
+      Engine.Configuration(
+        executable: program ?? Products.ferry, stateFolder: folder("\(name)/state"), pluginFolders: [folder("plugins")]))
   }
 
   private func manifest(_ name: String = "site", more: String = "", item: String = "", to: String = "") throws -> String {
@@ -114,9 +118,7 @@ import Testing
       "programs/restic",
       "#!/bin/sh\ncase \"$*\" in *'backup --json'*) exec \(restic) --limit-upload 4000 \"$@\" ;; *) exec \(restic) \"$@\" ;; esac\n",
       mode: 0o755)
-    let program = try folder.write("ferry", "#!/bin/sh\nPATH=\(folder("programs")):$PATH exec \(Products.ferry) \"$@\"\n", mode: 0o755)
-    let engine = try Engine(
-      Engine.Configuration(executable: program, stateFolder: folder("one/state"), pluginFolders: [folder("plugins")]))
+    let engine = try engine(programs: folder("programs"))
     let events = Lock<[Event]>([])
     let sent = try await engine.transfer(engine.load(manifest())) { event in events.withLock { $0.append(event) } }
     try #require(sent.exit == .done, "\(String(describing: sent.error))")
@@ -124,6 +126,42 @@ import Testing
     // Only restic knows how much there is: what it has read shows in the bytes alone.
     #expect(told.contains { $0.kind == .progress && $0.side == .source && $0.bytesTotal ?? 0 >= 12_000_000 && $0.entriesTotal ?? 0 >= 2 })
     #expect(told.contains { $0.kind == .pass && $0.bytes ?? 0 >= 12_000_000 && $0.entries == 2 }, "\(told.filter { $0.kind == .pass })")
+  }
+
+  @Test("nothing is asked of restic twice: each of its starts derives the key anew")
+  func starts() async throws {
+    let engine = try engine(programs: backup.watched())
+    let manifest = try engine.load(manifest(item: "replace: true"))
+    func started() throws -> [String] {
+      defer { try? Files.remove(folder("seen")) }
+      return try folder.read("seen").split(separator: "\n").map { $0.split(separator: " ").first { !$0.hasPrefix("-") } ?? "" }
+        .map(String.init)
+    }
+    for expected in [["version", "cat", "init", "backup"], ["version", "cat", "backup"]] {
+      let sent = try await engine.transfer(manifest)
+      #expect(sent.exit == .done, "\(String(describing: sent.error))")
+      #expect(try started() == expected)
+    }
+    let received = try await engine.receive(manifest, .snapshot("latest"))
+    #expect(received.exit == .done, "\(String(describing: received.error))")
+    #expect(try started() == ["version", "snapshots", "restore"])
+  }
+
+  @Test("what changes between the first digest and the backup is in the proof all the same")
+  func changed() async throws {
+    let restic = try Programs.find("restic")
+    let file = folder("a/state/late")
+    try folder.write(
+      "programs/restic", "#!/bin/sh\ncase \"$*\" in *'backup --json'*) echo late > '\(file)' ;; esac\nexec \(restic) \"$@\"\n", mode: 0o755)
+    let path = try manifest()
+    let engine = try engine(programs: folder("programs"))
+    let sent = try await engine.transfer(engine.load(path))
+    try #require(sent.exit == .done, "\(String(describing: sent.error))")
+    #expect(try backup.snapshots().contains { $0["tags"]?.array?.contains("ferry-deposit") == true })
+    let received = try await engine.receive(engine.load(path), .snapshot("latest"))
+    #expect(received.exit == .done, "\(String(describing: received.error))")
+    #expect(try folder.read("b/state/late") == "late\n")
+    #expect(received.receipt?.items.first?.destinationRoot == sent.receipt?.items.first?.sourceRoot)
   }
 
   @Test("the service is stopped for the last pass only, what a dump made is in the backup, and the cleanup is done")
@@ -180,10 +218,13 @@ import Testing
   func forged() async throws {
     let path = try manifest()
     let run = try await transfer(path).run
-    let genuine = try #require(backup.snapshots().first { $0["tags"]?.array?.contains("ferry") == true }?["id"]?.string)
+    let snapshot = try #require(backup.snapshots().first { $0["tags"]?.array?.contains("ferry") == true })
+    let genuine = try #require(snapshot["id"]?.string)
+    let tags = snapshot["tags"]?.array?.compactMap(\.string) ?? []
+    #expect(tags.contains("run=\(run)") && tags.contains { $0.hasPrefix("proof.root=") })
     try folder.write("a/state/folder/file", "forged")
     var command = Command(
-      ["restic", "-r", backup.repository, "backup", "--no-cache", "--tag", "ferry,run=\(run),item=state,pass=0,name=site", "./state"],
+      ["restic", "-r", backup.repository, "backup", "--no-cache", "--tag", tags.joined(separator: ","), "./state"],
       environment: ["RESTIC_PASSWORD": "a word that nobody knows"])
     command.directory = folder("a")
     try #require(command.run().succeeded)

@@ -45,6 +45,21 @@ import Testing
     #expect(ResticFailure.lines(#"{"message_type":"exit_error","code":12,"message":"Fatal: wrong password"}"#) == ["Fatal: wrong password"])
   }
 
+  @Test("a deposit is the same when it comes back from a snapshot's tags, whatever it holds; tags that are not whole are none")
+  func proof() throws {
+    let deposit: JSONValue = [
+      "root": "00ff", "entries": 20200, "time": .double(1795314857.75), "name": "a, b=\"c\" % ü\n ", "": "", "a.b=c,": .null,
+      "offer": ["form": ["owners": true, "attributes": "all"], "none": [:], "list": [1, "two", ["three": .double(3.5)]]],
+    ]
+    let tags = ResticProof.tags(deposit)
+    #expect(tags.contains("proof.offer.form.attributes=\"all\"") && tags.contains("proof.root=\"00ff\""))
+    for tag in tags { #expect(!tag.contains(where: { ", \n".contains($0) }) && tag.utf8.allSatisfy { $0 < 0x7f }) }
+    #expect(try ResticProof.deposit(in: ["ferry", "run=1"] + tags.reversed()) == deposit)
+    #expect(try ResticProof.deposit(in: ["ferry", "run=1"]) == nil)
+    #expect(throws: FerryError.self) { try ResticProof.deposit(in: tags + ["proof.root"]) }
+    #expect(throws: FerryError.self) { try ResticProof.deposit(in: ["proof.root=\"00"]) }
+  }
+
   @Test("a listing is turned back into the bytes of its paths, names that are no text among them")
   func listing() throws {
     let json = """

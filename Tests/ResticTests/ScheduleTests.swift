@@ -48,7 +48,7 @@ import Testing
     let paths = [
       try manifest("one", from: folder("a/one")), try manifest("gone", from: folder("a/gone")), try manifest("two", from: folder("a/two")),
     ]
-    try write(Schedule(name: "nightly", manifests: paths, calendar: "daily", user: true))
+    try write(Schedule(name: "nightly", transfers: paths.map { .init($0) }, calendar: "daily", user: true))
     let last = try await engine.runSchedule("nightly")
     #expect(last.exit == .checkFailed)
     #expect(last.runs.count == 3)
@@ -63,9 +63,42 @@ import Testing
     }
   }
 
+  @Test("one manifest with parameters is transferred once for each of their values, and another as it is")
+  func parameters() async throws {
+    let plain = try manifest("one", from: folder("a/one"))
+    let text = try folder.read("one.yaml")
+    let many = try folder.write(
+      "many.yaml",
+      text.replacing(folder("a/one"), with: folder("a/${what}")).replacing("vault/one/1", with: "'vault/${what}/${uuid}'").replacing(
+        "name: one", with: "name: many\nparameters: { what: {}, uuid: {} }"))
+    let outcome = try Command(
+      [
+        Products.ferry, "schedule", "add", "nightly", many, plain, "--on-calendar", "daily", "--user", "--set", "many:what=one", "--set",
+        "many:uuid=7", "--set", "many:what=two", "--print", "--json",
+      ], environment: ["FERRY_STATE": folder("state"), "FERRY_PLUGINS": folder("plugins")], timeout: .seconds(60)
+    ).run()
+    #expect(outcome.succeeded, "\(outcome)")
+    let set = ["many:what=one", "many:uuid=7", "many:what=two"]
+    let transfers = try Schedule.Transfer.all(of: [many, plain], set: set)
+    #expect(transfers.map(\.parameters) == [["what": "one", "uuid": "7"], ["what": "two", "uuid": "7"], [:]])
+    try write(Schedule(name: "nightly", transfers: transfers, calendar: "daily", user: true))
+    let last = try await engine.runSchedule("nightly")
+    #expect(last.exit == .done, "\(String(describing: last.error))")
+    #expect(last.runs.count == 3)
+    for repository in ["one/7", "two/7", "one/1"] { #expect(Files.exists(folder("vault/\(repository)/config")), "\(repository)") }
+  }
+
+  @Test(
+    "a parameter of no manifest, one that is none, and two that are given unequally often are refused",
+    arguments: [["two:a=1"], ["a"], ["=1"], ["one:=1"], ["a=1", "a=2", "b=1", "b=2", "b=3"]])
+  func unfit(_ set: [String]) {
+    let error = #expect(throws: FerryError.self) { try Schedule.Transfer.all(of: ["x/one.yaml"], set: set) }
+    #expect(error?.class == .invalid)
+  }
+
   @Test("one that is at work is not begun twice: exit code 11")
   func busy() async throws {
-    try write(Schedule(name: "nightly", manifests: [manifest("one", from: folder("a/one"))], calendar: "daily", user: true))
+    try write(Schedule(name: "nightly", transfers: [.init(manifest("one", from: folder("a/one")))], calendar: "daily", user: true))
     let lock = try #require(try FileLock(ifFree: folder("state/schedules/nightly.lock")))
     let outcome = try Command(
       [Products.ferry, "schedule", "run", "nightly"],
@@ -81,12 +114,12 @@ import Testing
     .enabled(if: Self.canVerify, "there is no systemd-analyze"))
   func units() throws {
     let schedule = Schedule(
-      name: "nightly", manifests: ["site.yaml"], calendar: "Mon..Fri 02:30", delay: .seconds(600), user: false)
+      name: "nightly", transfers: [.init("site.yaml")], calendar: "Mon..Fri 02:30", delay: .seconds(600), user: false)
     let units = engine.units(schedule)
     #expect(units.map(\.name) == ["ferry-schedule-nightly.timer", "ferry-schedule-nightly.service"])
     #expect(units[0].text.contains("OnCalendar=Mon..Fri 02:30\nRandomizedDelaySec=600\n"))
     #expect(units[1].text.contains("schedule run nightly\n"))
-    #expect(schedule.manifests[0].hasSuffix("/site.yaml") && schedule.manifests[0].hasPrefix("/"))
+    #expect(schedule.transfers[0].manifest.hasSuffix("/site.yaml") && schedule.transfers[0].manifest.hasPrefix("/"))
     for unit in units { try folder.write("units/\(unit.name)", unit.text) }
     let verified = try Command(["systemd-analyze", "verify"] + units.map { folder("units/\($0.name)") }, timeout: .seconds(60)).run()
     #expect(!verified.errors.contains("ferry-schedule"), "\(verified.errors)")
@@ -126,7 +159,9 @@ import Testing
       $0.contains("vault: {") ? "  vault: { url: /srv/vault, secrets: { password: { env: WORD } } }" : String($0)
     }
     try folder.write("one.yaml", text.joined(separator: "\n") + "\n")
-    let error = #expect(throws: FerryError.self) { try engine.add(Schedule(name: "n", manifests: [path], calendar: "daily", user: true)) }
+    let error = #expect(throws: FerryError.self) {
+      try engine.add(Schedule(name: "n", transfers: [.init(path)], calendar: "daily", user: true))
+    }
     #expect(error?.message.contains("WORD") == true)
   }
 }

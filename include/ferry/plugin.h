@@ -243,13 +243,16 @@ typedef struct ferry_provider {
 
 /* "ferry.deferred/1", by get_extension: a provider that can keep the state in a store of its own, where it waits for a destination that is not
  * there yet. In a deferred run args.json has "deferred": true in check, prepare, transfer and receive, and passes come without channels. Then
- *  - the source's prepare gets no offer and replies with what the destination would have offered;
+ *  - the source's prepare gets no offer and replies with what the destination would have offered; it gets "algorithm" and "depth" as digest
+ *    will, which it may begin;
  *  - the destination's prepare gets that as "offer", and replies with its own;
  *  - receive is called once, with args.json "snapshot", as the first and the final pass. */
 typedef struct ferry_deferred {
   uint32_t struct_size;
   uint32_t reserved;
-  /* Source, after the final pass and its digest: keep args.json "deposit", an object of the host's, beside what that pass has stored.
+  /* Source, after the final pass and its digest: keep args.json "deposit", an object of the host's, beside what that pass has stored. The
+   * final pass may get one as "deposit", too: what this call will bring if the state is the same afterwards. Who has kept that one with the
+   * state has no more to do here when it comes again; another takes its place.
    * Result: "snapshot", the name by which both are found. [main] */
   ferry_call deposit;
   /* Either side: what is stored of the item of args.json "manifest" {"name", "digest"}. Result: "snapshots" [{"snapshot", "run", "time"

@@ -38,6 +38,13 @@ public struct Deposit: Sendable, Codable, Hashable {
   public var bytes: Int64
   /// What the source's digest was made by, in place of a destination's offer.
   public var offer: JSONValue
+
+  /// Whether another says the same, at another time.
+  func says(_ other: Deposit) -> Bool {
+    var same = other
+    same.time = time
+    return self == same
+  }
 }
 
 /// What a provider says of a stored snapshot.

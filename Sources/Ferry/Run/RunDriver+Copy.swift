@@ -13,6 +13,8 @@ extension RunDriver {
     /// How the provider found what had to move.
     var method: String?
     var seconds: Double = 0
+    /// What a store was told in advance to keep with it.
+    var deposit: Deposit?
   }
 
   /// Hot passes until the run has converged; answers the predicted outage.

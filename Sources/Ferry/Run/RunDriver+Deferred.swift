@@ -7,8 +7,10 @@ extension RunDriver {
     if try source.record().state == .quiesced { try step(Step(.quiesce, act: "thaw", side: .source)) { try source.send(.thaw) } }
     try phase(.check) { try check() }
     try phase(.prepare) {
-      _ = try cells(.prepare, .source) { [self] item in
-        let offer = try source.call(CallRequest(item: item, call: .prepare, arguments: ["deferred": true])).result
+      var arguments = digestArguments(offer: [:], target: nil)
+      arguments["deferred"] = true
+      _ = try cells(.prepare, .source) { [self, arguments] item in
+        let offer = try source.call(CallRequest(item: item, call: .prepare, arguments: arguments)).result
         guard offer["target"]?.string != nil else { throw FerryError(.internal, "'\(item)' made no offer for a deferred run") }
         return offer
       }
@@ -18,42 +20,49 @@ extension RunDriver {
     let keepAlive = KeepAlive(every: manifest.cutover.watchdog / 5) { [self] in _ = try? source.send(.touch) }
     defer { keepAlive.end() }
     try phase(.quiesce) { try step(Step(.quiesce, side: .source)) { try source.send(.quiesce) } }
-    try phase(.final) {
-      _ = try pass(nextPass(), final: true)
+    let announced = try phase(.final) {
+      let moved = try pass(nextPass(), final: true)
       try throwIfOverBudget(predicted)
+      return moved.map(\.deposit)
     }
-    try phase(.verify) { try deposit() }
+    try phase(.verify) { try deposit(announced) }
     try step(Step(.verify, act: "release", side: .source)) { try source.send(.release) }
     return try makeReceipt()
   }
 
-  /// The digest of what was stored, kept beside it. The source serves again as soon as its digest is fixed.
-  private func deposit() throws {
+  /// The digest of what was stored, kept with it. The source serves again as soon as its digest is fixed. What was announced to a provider
+  /// before it stored, and is so afterwards, it may have kept already.
+  private func deposit(_ announced: [Deposit?]) throws {
     let offers = try source.record().offers
-    let digests = try cells(.verify, .source) { [self] item in
-      try source.call(
-        CallRequest(
-          item: item, call: .digest, full: manifest.verify == .full,
-          arguments: digestArguments(offer: offers[item] ?? [:], target: nil))
-      ).result
-    }
+    let digests = try cells(.verify, .source) { [self] item in try sourceDigest(item, manifest.verify) }
     try step(Step(.verify, act: "thaw", side: .source)) { try source.send(.thaw) }
     var deposits: [String: Deposit] = [:]
-    for (item, digest) in zip(manifest.state, digests) {
-      let entries = digest["entries"]?.int ?? 0
-      guard let root = digest["root"]?.string, entries > 0 || item.allowEmpty else {
+    for (index, item) in manifest.state.enumerated() {
+      var made = makeDeposit(item.name, digests[index], offer: offers[item.name])
+      guard !made.root.isEmpty, made.entries > 0 || item.allowEmpty else {
         throw FerryError(
           .precondition, "'\(item.name)' is empty at the source", hint: "if that is right, say `allow-empty: true`; nothing was kept")
       }
-      deposits[item.name] = Deposit(
-        name: manifest.name, run: id, item: item.name, time: wallClock(), manifest: manifest.digest, algorithm: manifest.digestAlgorithm,
-        root: root, entries: entries, bytes: digest["bytes"]?.int ?? 0, offer: offers[item.name] ?? [:])
+      if let earlier = announced[index], earlier.says(made) { made = earlier }
+      deposits[item.name] = made
     }
     let made = deposits
     _ = try cells(.verify, .source, act: "deposit") { [self] item in
       guard let deposit = made[item] else { return [:] }
       return try source.call(CallRequest(item: item, call: .deposit, arguments: ["deposit": try JSONValue(encoding: deposit)])).result
     }
+  }
+
+  private func sourceDigest(_ item: String, _ depth: Manifest.VerifyMethod) throws -> JSONValue {
+    var arguments = try digestArguments(offer: source.record().offers[item] ?? [:], target: nil)
+    arguments["depth"] = .string(depth.rawValue)
+    return try source.call(CallRequest(item: item, call: .digest, full: depth == .full, arguments: arguments)).result
+  }
+
+  private func makeDeposit(_ item: String, _ digest: JSONValue, offer: JSONValue?) -> Deposit {
+    Deposit(
+      name: manifest.name, run: id, item: item, time: wallClock(), manifest: manifest.digest, algorithm: manifest.digestAlgorithm,
+      root: digest["root"]?.string ?? "", entries: digest["entries"]?.int ?? 0, bytes: digest["bytes"]?.int ?? 0, offer: offer ?? [:])
   }
 
   /// The destination's half: what is stored is fetched beside what is there, proven to be what was stored, and only then given its name.
@@ -144,13 +153,19 @@ extension RunDriver {
 
   /// One pass of one item into its store.
   func store(_ item: String, pass: Int, final: Bool) throws -> Moved {
-    let arguments: JSONValue = ["deferred": true, "manifest": manifest.identity]
+    var arguments: JSONValue = ["deferred": true, "manifest": manifest.identity]
+    // What the state is before it is stored: no proof, for it may change, but a provider can keep it with the state. One that cannot tell yet
+    // is asked afterwards as any other.
+    let depth = manifest.verify == .full ? .sweep : manifest.verify
+    let announced = final ? try? makeDeposit(item, sourceDigest(item, depth), offer: source.record().offers[item]) : nil
+    try throwIfCancelled()
+    if let announced { arguments["deposit"] = try JSONValue(encoding: announced) }
     let reply = try source.call(
       CallRequest(item: item, call: .transfer, pass: pass, first: pass == 0, final: final, arguments: arguments))
     if final { try demandAllRead(item, reply.result) }
     return Moved(
       bytes: reply.result["bytes"]?.int ?? 0, entries: reply.result["entries"]?.int ?? 0, changed: reply.result["changed"]?.int ?? 0,
-      seconds: reply.seconds)
+      seconds: reply.seconds, deposit: announced)
   }
 
   private func cells(_ phase: Phase, _ side: Side, act: String? = nil, _ body: @escaping @Sendable (String) throws -> JSONValue) throws

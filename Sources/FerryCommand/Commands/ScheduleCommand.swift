@@ -18,7 +18,11 @@ struct ScheduleCommand: ParsableCommand {
         guard let duration = Quantity.duration(text) else { throw ValidationError("'\(text)' is no duration: write 30s, 5m or 1h") }
         return duration
       }) var delay: Duration?
-    @Option(help: ArgumentHelp("A parameter of the manifests; may be repeated.", valueName: "name=value")) var set: [String] = []
+    @Option(
+      help: ArgumentHelp(
+        "A parameter of all manifests, or of the one named before it. What is given several times makes as many transfers.",
+        valueName: "[manifest:]name=value")
+    ) var set: [String] = []
     @Flag(help: "Write it without starting its timer.") var disabled = false
     @Flag(help: "A timer of this user's own systemd; always so for a user who is not root.") var user = false
     @Flag(name: .customLong("print"), help: "Print the units, and change nothing.") var onlyPrints = false
@@ -32,10 +36,12 @@ struct ScheduleCommand: ParsableCommand {
 
     func run() throws {
       let engine = try engine.engine()
-      let parameters = try ManifestOptions.parse([manifests[0]] + set.flatMap { ["--set", $0] }).parameters()
+      let transfers: [Schedule.Transfer]
+      do { transfers = try Schedule.Transfer.all(of: manifests, set: set) } catch let error as FerryError {
+        throw ValidationError("--set: \(error.message)")
+      }
       let schedule = Schedule(
-        name: name, manifests: manifests, parameters: parameters, calendar: onCalendar, delay: delay,
-        enabled: !disabled, user: user || geteuid() != 0)
+        name: name, transfers: transfers, calendar: onCalendar, delay: delay, enabled: !disabled, user: user || geteuid() != 0)
       if onlyPrints || !engine.canInstall(user: schedule.user) {
         for unit in engine.units(schedule) { try output.show(Unit(unit: unit.name, text: unit.text), "# \(unit.name)\n\(unit.text)") }
         if onlyPrints { return }

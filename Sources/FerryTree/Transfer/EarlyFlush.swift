@@ -1,7 +1,7 @@
 import FerrySystem
 
 /// Has what was received written to the disk while more is coming, so that the flush at the end of a pass has little left to do.
-final class EarlyFlush: Sendable {
+public final class EarlyFlush: Sendable {
   private struct State {
     var waiting: Int64 = 0
     var isBusy = false
@@ -17,7 +17,7 @@ final class EarlyFlush: Sendable {
   private let over = Signal()
 
   /// Of the file system that the folder is on; `end` has to be called.
-  init(_ folder: TreeFolder) {
+  public init(_ folder: TreeFolder) {
     self.folder = folder
     Threads.detach { [self] in
       while true {
@@ -32,7 +32,7 @@ final class EarlyFlush: Sendable {
   }
 
   /// So many bytes more were written, about.
-  func note(_ bytes: Int64) {
+  public func note(_ bytes: Int64) {
     let isDue = state.withLock { state in
       state.waiting += bytes
       guard state.waiting >= Self.portion, !state.isBusy else { return false }
@@ -43,7 +43,7 @@ final class EarlyFlush: Sendable {
   }
 
   /// Returns when nothing is being flushed any more.
-  func end() {
+  public func end() {
     state.withLock { $0.isEnded = true }
     due.raise()
     over.wait()
