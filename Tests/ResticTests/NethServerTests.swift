@@ -8,8 +8,9 @@ import Testing
 
 @testable import ResticPlugin
 
-/// Modules of NethServer 8: a state folder and Podman's volumes, on a real Podman.
-@Suite(.enabled(if: TestEngine.available, "there is no Podman of the test's own here"))
+/// Modules of NethServer 8: a state folder and Podman's volumes, on a real Podman. One after another: a rootless module has all volumes that there
+/// are, and another test may take one away.
+@Suite(.serialized, .enabled(if: TestEngine.available, "there is no Podman of the test's own here"))
 struct NethServerTests {
   static let podman = Result { try TestEngine(.podman) }
 
