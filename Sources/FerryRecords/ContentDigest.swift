@@ -69,8 +69,9 @@ public struct ContentDigest: Sendable, Hashable {
     _ store: RecordStore, _ set: String, algorithm: Algorithm = .xxh3, listing: String? = nil
   ) throws -> ContentDigest {
     try compute(algorithm, Relativizer(projects: [store.project]), listing) { body in
-      let order = listing == nil ? "" : "ORDER BY id"
-      let rows = try store.database.prepare("SELECT rid, id, clone_mod, tags FROM records WHERE clone_set = ? \(order)").bind(1, set)
+      // By the index of ids: sorting a large set would take its size of memory.
+      let which = listing == nil ? "clone_set = ?" : "+clone_set = ? ORDER BY id"
+      let rows = try store.database.prepare("SELECT rid, id, clone_mod, tags FROM records WHERE \(which)").bind(1, set)
       while try rows.step() {
         try body(RecordStore.Row(rid: rows.int(0), id: rows.bytes(1), mod: rows.int(2), tags: rows.bytes(3)))
       }
@@ -83,7 +84,7 @@ public struct ContentDigest: Sendable, Hashable {
     var digest = ContentDigest(algorithm)
     let hasher = RecordHasher(EVP_sha256())
     var builder = PackedBuilder()
-    var lines: [(id: String, hash: [UInt64])] = []
+    let lines = try listing.map(IDListing.init)
     try rows { row in
       builder.bytes.removeAll(keepingCapacity: true)
       let id = relativizer.relative(row.id)
@@ -92,21 +93,9 @@ public struct ContentDigest: Sendable, Hashable {
       builder.fixed(row.mod)
       CloneForm.appendRelative(row.tags, relativizer, asDigest: true, to: &builder)
       let hash = digest.add(builder.bytes, hasher)
-      if listing != nil { lines.append((id.string, hash)) }
+      try lines?.add(hex(hash.prefix(algorithm == .sha256 ? 4 : 2)), id)
     }
-    if let listing {
-      let file = try Descriptor.open(listing, O_WRONLY | O_CREAT | O_TRUNC)
-      let sorted = lines.sorted { $0.id.utf8.lexicographicallyPrecedes($1.id.utf8) }
-      var text: [UInt8] = []
-      for line in sorted {
-        text += Array("\(hex(line.hash.prefix(algorithm == .sha256 ? 4 : 2)))\t\(line.id)\n".utf8)
-        if text.count > 1 << 18 {
-          try file.write(text)
-          text.removeAll(keepingCapacity: true)
-        }
-      }
-      try file.write(text)
-    }
+    try lines?.finish()
     return digest
   }
 }
