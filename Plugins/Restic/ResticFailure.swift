@@ -11,6 +11,8 @@ enum ResticFailure {
     (.conflict, "the repository is locked", ["already locked"]),
     (.io, "there is no space left", ["no space left on device", "disk quota exceeded"]),
     (.notFound, "there is no such snapshot", ["no matching ID", "no snapshot found", "no snapshots found"]),
+    // Before what is damaged: how the line to an sshd ended is told in the same words as how a file ended.
+    (.peer, "the repository cannot be reached", ["ssh command exited", "unable to start the sftp session"]),
     (
       .io, "the repository is damaged",
       [
@@ -21,8 +23,7 @@ enum ResticFailure {
     ),
     (.notFound, "there is no repository", ["unable to open config file", "Is there a repository at"]),
     (
-      .peer, "the repository cannot be reached",
-      ["connection refused", "no such host", "i/o timeout", "ssh command exited", "unable to start the sftp session", "broken pipe"]
+      .peer, "the repository cannot be reached", ["connection refused", "no such host", "i/o timeout", "broken pipe"]
     ),
   ]
 

@@ -42,6 +42,8 @@ import Testing
     #expect(error("Fatal: unable to open config file: stat /x/config: no such file or directory").class == .notFound)
     #expect(error("unable to create lock in backend: repository is already locked exclusively by PID 7 on vm").class == .conflict)
     #expect(error("Fatal: write /x: no space left on device").hint.hasPrefix("free space"))
+    let away = error("Fatal: unable to open repository at sftp:b:/r: unable to start the sftp session, error: unexpected EOF")
+    #expect(away.class == .peer && away.message.contains("cannot be reached"), "restic 0.18 says so of an sshd that is away")
     #expect(ResticFailure.lines(#"{"message_type":"exit_error","code":12,"message":"Fatal: wrong password"}"#) == ["Fatal: wrong password"])
   }
 
