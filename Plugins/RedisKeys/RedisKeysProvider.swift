@@ -155,7 +155,7 @@ final class RedisKeysProvider: StateProvider {
           try server.remove(try stage.names().subtracting(wanted).map(stage.received))
           try kept.put(keys, horizon: horizon)
         }
-        try receiver.acknowledge()
+        try receiver.acknowledge(count: count, horizon: horizon)
         return report
       }
     }

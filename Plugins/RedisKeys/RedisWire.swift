@@ -3,7 +3,8 @@ import Glibc
 
 /// Keys on a channel. Each is its name's length, its name, when it expires, its value's length and its value as `DUMP` gives it; numbers are
 /// of eight bytes, the lowest first. A value that has not changed since the last pass has the length -1. A name of the length -1 ends it all, with the
-/// number of keys and the moment before which expiry is left out of the proof. The receiver answers with one byte: it has them all.
+/// number of keys and the moment before which expiry is left out of the proof. The receiver says both again: it has them all. Who answers at random
+/// does not know them.
 struct RedisSender {
   private let stream: RedisStream
   private var buffer: [UInt8] = []
@@ -20,9 +21,22 @@ struct RedisSender {
   }
 
   mutating func end(count: Int, horizon: Int64) throws {
-    for number in [-1, Int64(count), horizon] { put(number) }
+    put(-1)
+    let end = Self.end(Int64(count), horizon)
+    buffer += end
     try flush()
-    guard try stream.read(upTo: 1) == [1] else { throw FerryError(.peer, "the destination ended before it had all keys") }
+    var answer: [UInt8] = []
+    while answer.count < end.count {
+      let more = try stream.read(upTo: end.count - answer.count)
+      guard !more.isEmpty else { throw FerryError(.peer, "the destination ended before it had all keys") }
+      answer += more
+    }
+    guard answer == end else { throw FerryError(.peer, "the destination does not say what was sent: the other end is none of redis-keys") }
+  }
+
+  /// How many keys there were, and the moment, as both ends say them.
+  fileprivate static func end(_ count: Int64, _ horizon: Int64) -> [UInt8] {
+    [count, horizon].flatMap { withUnsafeBytes(of: $0.littleEndian) { Array($0) } }
   }
 
   private mutating func put(_ number: Int64) { withUnsafeBytes(of: number.littleEndian) { buffer += $0 } }
@@ -42,7 +56,7 @@ struct RedisReceiver {
   init(_ channel: Int32, _ context: ProviderContext) { stream = RedisStream(channel: channel, context: context) }
 
   /// All has been received.
-  func acknowledge() throws { try stream.write([1]) }
+  func acknowledge(count: Int64, horizon: Int64) throws { try stream.write(RedisSender.end(count, horizon)) }
 
   enum Message {
     case key(RedisKey, value: [UInt8]?)

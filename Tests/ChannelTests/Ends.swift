@@ -46,6 +46,18 @@ final class Ends: Sendable {
     return (results[3], results[2])
   }
 
+  /// What reaches the destination of what the source says, to the end, whatever becomes of the channel. Nobody writes any more when it returns: a
+  /// descriptor that is closed while somebody writes to its number may be somebody else's by then.
+  func destinationHears(_ bytes: [UInt8]) throws -> [UInt8] {
+    let said = Signal()
+    Threads.detach { [source] in
+      try? source.send(bytes)
+      said.raise()
+    }
+    defer { said.wait() }
+    return try destination.readToEnd()
+  }
+
   private func say(_ bytes: [UInt8], to end: Descriptor) throws -> [UInt8] {
     try end.send(bytes)
     _ = shutdown(end.number, Int32(SHUT_WR))
